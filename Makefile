@@ -1,0 +1,91 @@
+# What can I do here? `make` lists it. Needs Python 3.11 or newer and make, on Linux or macOS, nothing else:
+# every target sets up what it needs in .venv first, with the exact versions of constraints.txt.
+# Written for GNU make 3.81, which is what macOS ships.
+
+# The first of these that the pinned torch has wheels for (3.11 to 3.14). Or: make lab PYTHON=/path/to/python
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	"$$p" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null \
+	&& { echo "$$p"; break; }; done)
+# Extra arguments: PIP_ARGS for pip install, LAB_ARGS for JupyterLab, PYTEST_ARGS for the unit tests.
+PIP_ARGS ?=
+LAB_ARGS ?=
+PYTEST_ARGS ?=
+
+PY := .venv/bin/python
+READY := .venv/.ready
+NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
+BENCHMARKS := $(sort $(wildcard benchmarks/*.py))
+RUN_NOTEBOOKS := $(PY) -m pytest -p tests.notebook_report --nbmake --nbmake-timeout=600 --timeout=1200
+
+# Caches stay inside the project folder, unless you already keep one elsewhere.
+export HF_HOME ?= $(CURDIR)/.cache/huggingface
+export IPYTHONDIR ?= $(CURDIR)/.cache/ipython
+export JUPYTER_DATA_DIR ?= $(CURDIR)/.cache/jupyter
+export JUPYTERLAB_WORKSPACES_DIR ?= $(CURDIR)/.cache/jupyter/workspaces
+export MPLCONFIGDIR ?= $(CURDIR)/.cache/matplotlib
+export TORCHINDUCTOR_CACHE_DIR ?= $(CURDIR)/.cache/torchinductor
+
+.PHONY: help venv lab run test notebooks bench clean
+
+help:
+	@echo "make lab        set up, then open notebooks/00_start_here.ipynb in JupyterLab"
+	@echo "make run        set up, then train R1-Zero at preset laptop into runs/r1_zero (resumes if stopped)"
+	@echo "make test       set up, then lint, unit tests and every notebook, with a table of time and memory"
+	@echo "make notebooks  execute every notebook in place and clean what is committed of it"
+	@echo "make bench      run benchmarks/*.py"
+	@echo "make venv       set up .venv only"
+	@echo "make clean      remove .venv, caches and build leftovers; runs/ and data/ are kept"
+
+venv: $(READY)
+
+# The stamp is newer than both files only after a complete install, so a stopped one is taken up again.
+$(READY): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "r1book needs Python 3.11 to 3.14; found $$(python3 --version 2>&1)." \
+	"Install one, or name it: make $(MAKECMDGOALS) PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; v = sys.version_info[:2]; sys.exit(None if v >= (3, 11) else \
+	f"r1book needs Python 3.11 or newer; {sys.executable} is {v[0]}.{v[1]}. Name a newer one with PYTHON=...")'
+	@echo "Setting up .venv with $(PYTHON): a few minutes, once. torch is the largest part, see TROUBLESHOOTING.md"
+	@test -x .venv/bin/pip || "$(PYTHON)" -m venv .venv || { echo \
+	"Could not make .venv. On Debian and Ubuntu the venv module is a package of its own: apt install python3-venv" \
+	>&2; exit 1; }
+	$(PY) -m pip install --disable-pip-version-check -e '.[lab,dev]' -c constraints.txt $(PIP_ARGS)
+	@mkdir -p .cache
+	@$(PY) -c 'import matplotlib.font_manager'  # lists the fonts once, so that no notebook has to
+	@touch $(READY)
+
+lab: $(READY)
+	$(PY) -m jupyterlab --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb $(LAB_ARGS)
+
+run: $(READY)
+	$(PY) -m r1book run r1-zero --preset laptop --seed 0 --out runs/r1_zero
+
+test: $(READY)
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m pytest $(PYTEST_ARGS)
+ifeq ($(NOTEBOOKS),)
+	@echo "No notebook yet in notebooks/: none was executed."
+else
+	$(RUN_NOTEBOOKS) $(NOTEBOOKS)
+endif
+
+# Outputs are committed, so what a reader has no use for (widget state, timings) is taken out.
+notebooks: $(READY)
+ifeq ($(NOTEBOOKS),)
+	@echo "No notebook in notebooks/." >&2; exit 1
+else
+	$(RUN_NOTEBOOKS) --overwrite $(NOTEBOOKS)
+	$(PY) tests/clean_notebooks.py $(NOTEBOOKS)
+endif
+
+bench: $(READY)
+ifeq ($(BENCHMARKS),)
+	@echo "No benchmark in benchmarks/." >&2; exit 1
+else
+	@for script in $(BENCHMARKS); do echo "== $$script"; $(PY) "$$script" || exit 1; done
+endif
+
+clean:
+	rm -rf .venv .cache .pytest_cache .ruff_cache .hypothesis build r1book.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	find . -name .ipynb_checkpoints -type d -prune -exec rm -rf {} +
