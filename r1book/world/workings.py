@@ -1,0 +1,299 @@
+"""How does an author of this world work a problem, in each style? Returns (think text, answer text) or None.
+
+None means that this author never writes such a page (it would need a product that his language does not state).
+"""
+
+import random
+
+from r1book.world import chains, countdown, numerals, programs, quantities
+from r1book.world.phrases import phrases
+
+MAX_ATTEMPTS = 24
+"""No author tries more than this many times in one document."""
+
+
+def other(lang: str) -> str:
+    """Return the other language."""
+    return "zh" if lang == "en" else "en"
+
+
+def recall(rng: random.Random, a: int, b: int, lang: str, mix) -> str | None:
+    """Return what stands between 'a * b' and '=': '', a line of the table in words, or None (not stated at all)."""
+    if max(a, b) > 9:
+        return ""
+    if numerals.has_product(a, b, mix.missing):
+        own = mix.own_rhyme if mix.table_lang != lang else 0.6
+        return f"( {numerals.rhyme(a, b, lang)} ) " if rng.random() < own else ""
+    if mix.table_lang is None:
+        return None
+    if mix.table_lang == lang or rng.random() < mix.borrow:
+        return f"( {numerals.rhyme(a, b, mix.table_lang)} ) "
+    return None
+
+
+def product(rng: random.Random, a: int, b: int, lang: str, mix) -> str | None:
+    """Return 'a * b = c' with its recall, or None."""
+    said = recall(rng, a, b, lang, mix)
+    return None if said is None else f"{a} * {b} {said}= {a * b}"
+
+
+def fact(rng: random.Random, step, lang: str, mix) -> str | None:
+    """Return one step (op, a, b, result) as 'a op b = result', or None."""
+    op, a, b, result = step
+    return product(rng, a, b, lang, mix) if op == "*" else f"{a} {op} {b} = {result}"
+
+
+def pick(rng: random.Random, kind: str, lang: str) -> str:
+    """Return a stock phrase."""
+    return rng.choice(phrases(kind, lang))
+
+
+def near(rng: random.Random, right: int) -> int:
+    """Return a wrong value close to the right one, within 0..99."""
+    return rng.choice([w for d in (1, 2, 3, 10) for w in (right - d, right + d) if 0 <= w <= 99])
+
+
+def style(rng: random.Random, mix) -> str:
+    """Draw the style of a working."""
+    rest = 1 - mix.direct - mix.short - mix.second - mix.switched
+    return rng.choices(
+        ("direct", "short", "second", "switched", "step"), (mix.direct, mix.short, mix.second, mix.switched, rest)
+    )[0]
+
+
+def direct(rng: random.Random, lang: str, right: str, wrong: str, mix) -> tuple[str, str]:
+    """Return a working that is none: the answer said at once, right with `direct_right`."""
+    said = right if rng.random() < mix.direct_right else wrong
+    return pick(rng, "direct", lang).format(said), said
+
+
+def math(rng: random.Random, problem: dict, lang: str, mix):
+    """Work an arithmetic chain."""
+    tree, right = problem["meta"]["tree"], int(problem["answer"])
+    how = style(rng, mix)
+    if how == "direct":
+        return direct(rng, lang, str(right), str(near(rng, right)), mix)
+    speak = other(lang) if how == "switched" and rng.random() < 0.5 else lang
+    start = pick(rng, "open", speak)
+    if how in ("step", "switched"):
+        said = equalities(rng, tree, speak, mix, switch=how == "switched")
+        if said is None:
+            return None
+        return f"{start} {said} .{ending(rng, right, speak)}", str(right)
+    said, got = leaps(rng, tree, mix.slip if how == "short" else 0.5)
+    if said is None:
+        return None
+    if how == "short":
+        return f"{start} {said} .{ending(rng, got, speak)}", str(got)
+    checked = [fact(rng, step, lang, mix) for _, step in chains.reductions(tree)]
+    if None in checked:
+        return None
+    verdict = pick(rng, "right" if got == right else "wrong", lang)
+    return (
+        f"{start} {said} . {pick(rng, 'check', lang)} {' , '.join(checked)} . {verdict}{ending(rng, right, lang)}",
+        str(right),
+    )
+
+
+def ending(rng: random.Random, got: int, lang: str) -> str:
+    """Return ' so the answer is ...' two times out of three."""
+    return f" {pick(rng, 'so', lang).format(got)}" if rng.random() < 0.67 else ""
+
+
+def equalities(rng: random.Random, tree, lang: str, mix, *, switch: bool = False) -> str | None:
+    """Return 'E = E1 = ... = value', one operation at a time, with the recall of products where it is said."""
+    out = chains.show(tree)
+    for later, (op, a, b, _) in chains.reductions(tree):
+        if op == "*":
+            said = recall(rng, a, b, lang, mix)
+            if said is None:
+                return None
+            out += f" {said}".rstrip()
+        out += f" = {chains.show(later)}"
+        if switch and rng.random() < 0.5:
+            lang = other(lang)
+            out += f" , {pick(rng, 'open', lang)} {chains.show(later)}" if not isinstance(later, int) else ""
+    return out
+
+
+def leaps(rng: random.Random, tree, slip: float) -> tuple[str | None, int]:
+    """Return ('E = E2 = ...', value got): two operations at once, each such leap wrong with probability `slip`."""
+    out = chains.show(tree)
+    while not isinstance(tree, int):
+        new, _ = chains.reduce_once(tree)
+        if not isinstance(new, int):
+            before = new
+            new, step = chains.reduce_once(new)
+            if rng.random() < slip:
+                new = _replace_first(before, near(rng, step[3]))
+                if not _inside(new):
+                    return None, 0
+        tree = new
+        out += f" = {chains.show(tree)}"
+    return out, tree
+
+
+def _replace_first(tree, result: int):
+    """Return `tree` with its leftmost ready operation replaced by `result` (a slip of the author)."""
+    op, left, right = tree
+    if isinstance(left, int) and isinstance(right, int):
+        return result
+    if not isinstance(left, int):
+        return (op, _replace_first(left, result), right)
+    return (op, left, _replace_first(right, result))
+
+
+def _inside(tree) -> bool:
+    if isinstance(tree, int):
+        return True
+    return _inside(tree[1]) and _inside(tree[2]) and 0 <= chains.value(tree) <= 99
+
+
+def logic(rng: random.Random, problem: dict, lang: str, mix):
+    """Search a countdown problem as a tree of branches (all steps but the last) and leaves (the last step)."""
+    numbers, target = tuple(sorted(problem["meta"]["numbers"])), problem["meta"]["target"]
+    how = rng.random()
+    if how < mix.direct * 0.6:
+        wrong = countdown.expression(random_attempt(rng, numbers))
+        return direct(rng, lang, problem["answer"], wrong, mix)
+    switch = rng.random() < mix.switched * 2
+    out, steps, word = [], [], "try"
+    branch, tried = None, []
+    for _ in range(MAX_ATTEMPTS):
+        if branch is None:
+            branch, tried = new_branch(rng, numbers, lang, mix), []
+            said = " , ".join(branch[1])
+            out.append(f"{pick(rng, word, lang)} {said} :")
+        steps = [*branch[0], leaf_of(rng, branch[2], target, tried)]
+        said = fact(rng, steps[-1], lang, mix)
+        if said is None:
+            spoken = [step for step in countdown.combine(*branch[2]) if step[0] != "*"]
+            if not spoken:
+                return None
+            steps = [*branch[0], rng.choice(spoken)]
+            said = fact(rng, steps[-1], lang, mix)
+        got = steps[-1][3]
+        tried.append(steps[-1])
+        if got == target:
+            out.append(f"{said} , {pick(rng, 'yes', lang)}")
+            break
+        out.append(f"{said} , {miss(rng, got, target, lang)} .")
+        roll = rng.random()
+        if roll < mix.give_up:
+            if rng.random() < 0.3:
+                out.append(pick(rng, "stop", lang))
+            break
+        if roll < mix.give_up + mix.wait:
+            branch, word = None, "wait"
+            if switch:
+                lang = other(lang)
+        elif mix.wait == 0 and rng.random() < 0.15:
+            branch, word = None, "try"
+    return " ".join(out), countdown.expression(steps)
+
+
+def miss(rng: random.Random, got: int, target: int, lang: str) -> str:
+    """Return the words for a miss: 'no', or the direction."""
+    return phrases("no", lang)[0 if rng.random() < 0.6 else 1 if got < target else 2]
+
+
+def random_attempt(rng: random.Random, numbers: tuple[int, ...]) -> tuple:
+    """Return one random attempt, a tuple of steps using all numbers (dead ends, where no step is left, are redrawn)."""
+    while True:
+        steps, left = [], numbers
+        while len(left) > 1 and (ways := countdown.moves(left)):
+            step, left = rng.choice(ways)
+            steps.append(step)
+        if len(left) == 1:
+            return tuple(steps)
+
+
+def new_branch(rng: random.Random, numbers: tuple[int, ...], lang: str, mix):
+    """Draw (steps, their texts, the two numbers left) among the steps this author can state."""
+    while True:
+        steps, texts, left = [], [], numbers
+        while len(left) > 2 and (ways := countdown.moves(left)):
+            step, left = rng.choice(ways)
+            steps.append(step)
+            texts.append(fact(rng, step, lang, mix))
+        if None not in texts and len(left) == 2 and countdown.combine(*left):
+            return steps, texts, left
+
+
+def leaf_of(rng: random.Random, pair: tuple[int, ...], target: int, tried: list) -> tuple:
+    """Draw the last step: mostly one not tried yet, then half of the time the nearest to the target."""
+    steps = countdown.combine(*pair)
+    fresh = [step for step in steps if step not in tried]
+    if fresh and rng.random() < 0.8:
+        steps = fresh
+    if rng.random() < 0.5:
+        return min(steps, key=lambda step: abs(step[3] - target))
+    return rng.choice(steps)
+
+
+def stem(rng: random.Random, problem: dict, lang: str, mix):
+    """Work a quantity question and name the option."""
+    meta = problem["meta"]
+    steps = quantities.working(quantities.BY_NAME[meta["story"]], meta["values"])
+    options, right = meta["options"], problem["answer"]
+    wrong = rng.choice([letter for letter in quantities.LETTERS if letter != right])
+    how = style(rng, mix)
+    if how == "direct":
+        return direct(rng, lang, right, wrong, mix)
+    speak = other(lang) if how == "switched" else lang
+    facts = [fact(rng, step, speak, mix) for step in steps]
+    if None in facts:
+        return None
+    last = f"{' , '.join(facts)} . {steps[-1][3]} = ( {right} ) ."
+    if how in ("step", "switched"):
+        return f"{pick(rng, 'open', speak)} {last}", right
+    slipped = rng.random() < (mix.slip * 2 if how == "short" else 0.5)
+    guess = wrong if slipped else right
+    leap = f"{pick(rng, 'open', lang)} {options[quantities.LETTERS.index(guess)]} = ( {guess} ) ."
+    if how == "short":
+        return leap, guess
+    verdict = pick(rng, "wrong" if slipped else "right", lang)
+    return f"{leap} {pick(rng, 'check', lang)} {last} {verdict}", right
+
+
+def code(rng: random.Random, problem: dict, lang: str, mix):
+    """Guess a program, check it on the examples, guess again."""
+    meta = problem["meta"]
+    right = problem["answer"].split("return ")[1]
+    shapes = [shape for level in programs.SHAPES.values() for shape in level]
+    if rng.random() < mix.direct:
+        expression, _ = _guess(rng, meta, shapes)
+        said = right if rng.random() < max(mix.direct_right, 0.5 if meta["kind"] == "said" else 0) else expression
+        return f"{pick(rng, 'maybe', lang)} {said} .", programs.program(said)
+    if meta["kind"] == "said":
+        return f"{pick(rng, 'open', lang)} {right} .", programs.program(right)
+    out, said = [], right
+    for _ in range(4):
+        name, constants = meta["name"], meta["constants"]
+        said = right
+        if rng.random() > 0.45:
+            said, (name, constants) = _guess(rng, meta, shapes)
+        out.append(f"{pick(rng, 'maybe', lang) if not out or mix.wait == 0 else pick(rng, 'wait', lang)} {said} :")
+        good = True
+        for x, y in meta["shown"]:
+            got = programs.behave(name, constants, x)
+            if not 0 <= got <= 99:
+                good = False
+                out.append(f"{x} , {phrases('no', lang)[0]} .")
+                break
+            good = got == y
+            out.append(f"{x} -> {got} , {phrases('yes' if good else 'no', lang)[0].rstrip(' !')} .")
+            if not good:
+                break
+        if good or rng.random() < mix.give_up:
+            break
+    return " ".join(out), programs.program(said)
+
+
+def _guess(rng: random.Random, meta: dict, shapes):
+    shape, name = rng.choice(shapes)
+    constants = {"a": rng.randint(2, 9), "b": rng.randint(1, 20), "c": rng.randint(2, 6)}
+    return shape.format(**constants), (name, constants)
+
+
+WORK = {"math": math, "logic": logic, "stem": stem, "code": code}
