@@ -34,10 +34,17 @@ class Problem:
     split: str
     """'train', 'dev', 'test' or 'heldout'."""
     meta: dict[str, Any] = field(default_factory=dict)
-    """What the grader needs: numbers and target, options, hidden tests, checks (plain JSON values)."""
+    """What the grader needs: numbers and target, options, hidden tests, checks (plain JSON
+    values)."""
 
 
-FAMILIES = {"math": chains, "logic": countdown, "stem": quantities, "code": programs, "general": general}
+FAMILIES = {
+    "math": chains,
+    "logic": countdown,
+    "stem": quantities,
+    "code": programs,
+    "general": general,
+}
 LEVELS = (1, 2, 3, 4, 5)
 
 BENCHMARKS = {
@@ -49,18 +56,25 @@ BENCHMARKS = {
     "mini-IFEval": ("general", (4, 5), "instruct"),
     "mini-Arena": ("general", LEVELS, None),
 }
-"""Evaluation sets of this world -> (family, levels, kind or None). The names say which benchmark of the report they stand for;
-they are not those benchmarks: mini-MATH is arithmetic chains, mini-GPQA four-option quantity questions (chance 25 %)."""
+"""Evaluation sets of this world -> (family, levels, kind or None). The names say which benchmark of
+the report they stand for; they are not those benchmarks: mini-MATH is arithmetic chains, mini-GPQA
+four-option quantity questions (chance 25 %)."""
 
 
 def load(
-    name: str, n: int, *, seed: int = 0, split: str = "test", levels: tuple[int, ...] | None = None, lang: str | None = None
+    name: str,
+    n: int,
+    *,
+    seed: int = 0,
+    split: str = "test",
+    levels: tuple[int, ...] | None = None,
+    lang: str | None = None,
 ) -> list[Problem]:
     """Return `n` problems of a family or a benchmark, levels in turn, languages half and half.
 
-    `name` is a family ('math', 'logic', 'stem', 'code', 'general') or one of `BENCHMARKS`; the same arguments give the
-    same problems on every machine. `lang` keeps one language. Raises ValueError on an unknown name, split, level or
-    language, or a negative n.
+    `name` is a family ('math', 'logic', 'stem', 'code', 'general') or one of `BENCHMARKS`; the same
+    arguments give the same problems on every machine. `lang` keeps one language. Raises ValueError
+    on an unknown name, split, level or language, or a negative n.
 
     >>> load("mini-MATH", 2, seed=0, split="dev")[0].family
     'math'
@@ -73,29 +87,51 @@ def load(
     elif name in FAMILIES:
         family, default, kind = name, LEVELS, None
     else:
-        raise ValueError(f"unknown problem set {name!r}: expected one of {', '.join((*FAMILIES, *BENCHMARKS))}")
+        raise ValueError(
+            f"unknown problem set {name!r}: expected one of {', '.join((*FAMILIES, *BENCHMARKS))}"
+        )
     levels = tuple(levels or default)
     if n < 0 or any(level not in LEVELS for level in levels) or lang not in (None, "en", "zh"):
-        raise ValueError(f"n {n}, levels {levels}, lang {lang!r}: expected n >= 0, levels within 1-5, lang 'en' or 'zh'")
+        raise ValueError(
+            f"n {n}, levels {levels}, lang {lang!r}: "
+            "expected n >= 0, levels within 1-5, lang 'en' or 'zh'"
+        )
     rng = random.Random(f"{family}-{split}-{seed}")
     out = []
     for i in range(n):
         level = levels[i % len(levels)]
         tongue = lang or ("zh" if rng.random() < 0.5 else "en")
-        out.append(make(rng, family, level, split, tongue, f"{family}-{split}-{seed}-{i:05d}", kind))
+        out.append(
+            make(rng, family, level, split, tongue, f"{family}-{split}-{seed}-{i:05d}", kind)
+        )
     return out
 
 
 def make(
-    rng: random.Random, family: str, level: int, split: str, lang: str, name: str, kind: str | None = None
+    rng: random.Random,
+    family: str,
+    level: int,
+    split: str,
+    lang: str,
+    name: str,
+    kind: str | None = None,
 ) -> Problem:
-    """Draw one problem (of a kind, for `general`); text fields become natural text, meta plain JSON values."""
+    """Draw one problem (of a kind, for `general`); text fields become natural text, meta plain JSON
+    values."""
     raw = FAMILIES[family].problem(rng, level, split, lang)
     while kind is not None and raw["meta"]["kind"] != kind:
         raw = FAMILIES[family].problem(rng, level, split, lang)
     meta = json.loads(json.dumps(raw["meta"]))
     return Problem(
-        name, family, level, lang, detokenize(raw["question"]), detokenize(raw["answer"]), raw["key"], split, meta
+        name,
+        family,
+        level,
+        lang,
+        detokenize(raw["question"]),
+        detokenize(raw["answer"]),
+        raw["key"],
+        split,
+        meta,
     )
 
 

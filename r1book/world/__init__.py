@@ -1,1 +1,2 @@
-"""The miniature world: vocabulary, languages, problem generators and base corpus. No models, no training."""
+"""The miniature world: vocabulary, languages, problem generators and base corpus. No models, no
+training."""

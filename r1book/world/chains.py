@@ -1,7 +1,9 @@
-"""math: arithmetic chains with brackets, answered by a number. Counterpart of the report's mathematics data.
+"""math: arithmetic chains with brackets, answered by a number. Counterpart of the report's
+mathematics data.
 
-A chain is a tree: an int, or (op, left, right). All values inside stay within 0..99, the numbers of this world.
-One-operation sums are facts (the alphabet), not problems: level 1 has two operations, level 5 has five.
+A chain is a tree: an int, or (op, left, right). Every operation inside is a fact of this world
+(`stated`): values within 0..99, sums not too large. One-operation sums are facts (the alphabet),
+not problems: level 1 has two operations, level 5 has five.
 """
 
 import random
@@ -21,6 +23,18 @@ def apply(op: str, a: int, b: int) -> int:
     return a + b if op == "+" else a - b if op == "-" else a * b
 
 
+SMALL = 20
+"""Of two numbers added, one is at most this; what is taken away is at most this: the sums people do
+in their heads."""
+
+
+def stated(op: str, a: int, b: int) -> bool:
+    """Return whether 'a op b' is a fact of this world: operands small enough, result within
+    0..99."""
+    small = min(a, b) <= SMALL if op == "+" else b <= SMALL if op == "-" else True
+    return small and 0 <= apply(op, a, b) <= 99
+
+
 def value(tree) -> int:
     """Return the value of a chain."""
     return tree if isinstance(tree, int) else apply(tree[0], value(tree[1]), value(tree[2]))
@@ -38,7 +52,8 @@ def show(tree, parent: int = 0, right: bool = False) -> str:
 
 
 def key(tree) -> str:
-    """Return the canonical key: operands of + and * sorted, so that commuted chains are one problem."""
+    """Return the canonical key: operands of + and * sorted, so that commuted chains are one
+    problem."""
     return "math:" + _canon(tree)
 
 
@@ -58,7 +73,8 @@ def operations(tree) -> int:
 
 
 def reduce_once(tree):
-    """Evaluate the leftmost operation whose operands are both numbers; return (new tree, (op, a, b, result))."""
+    """Evaluate the leftmost operation whose operands are both numbers; return (new tree, (op, a, b,
+    result))."""
     op, left, right = tree
     if isinstance(left, int) and isinstance(right, int):
         result = apply(op, left, right)
@@ -71,7 +87,8 @@ def reduce_once(tree):
 
 
 def reductions(tree) -> list:
-    """Return [(tree, step that made it)], one for each operation, ending in a number: the canonical solution."""
+    """Return [(tree, step that made it)], one for each operation, ending in a number: the canonical
+    solution."""
     out = []
     while not isinstance(tree, int):
         tree, step = reduce_once(tree)
@@ -85,7 +102,7 @@ def leaf(rng: random.Random) -> int:
 
 
 def draw_tree(rng: random.Random, ops: int, brackets: bool):
-    """Draw a chain with `ops` operations whose every value is within 0..99."""
+    """Draw a chain with `ops` operations, each a fact of this world."""
     while True:
         tree = _draw(rng, ops)
         if tree is not None and (ops < 2 or ("(" in show(tree)) == brackets or ops > 2):
@@ -99,12 +116,13 @@ def _draw(rng: random.Random, ops: int):
     left, right = _draw(rng, left_ops), _draw(rng, ops - 1 - left_ops)
     if left is None or right is None:
         return None
-    tree = (rng.choice(OPS), left, right)
-    return tree if 0 <= value(tree) <= 99 else None
+    op = rng.choice(OPS)
+    return (op, left, right) if stated(op, value(left), value(right)) else None
 
 
 def draw(rng: random.Random, level: int, split: str):
-    """Draw a chain of `level` whose key, and for train also each chain it reduces to, lies in `split`."""
+    """Draw a chain of `level` whose key, and for train also each chain it reduces to, lies in
+    `split`."""
     ops, brackets = LEVELS[level]
     while True:
         tree = draw_tree(rng, ops, brackets)
@@ -121,9 +139,11 @@ def _train(text_key: str) -> bool:
 
 
 def clean(tree) -> bool:
-    """Return whether no chain met while solving `tree` is the key of another split (facts excepted)."""
+    """Return whether no chain met while solving `tree` is the key of another split (facts
+    excepted)."""
     return all(
-        operations(later) < 2 or _train(key(later)) for later, _ in [(tree, None), *reductions(tree)]
+        operations(later) < 2 or _train(key(later))
+        for later, _ in [(tree, None), *reductions(tree)]
     )
 
 

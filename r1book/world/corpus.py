@@ -1,9 +1,11 @@
-"""What is the "web" of this world? An endless, seeded stream of documents in which the base can see every style.
+"""What is the "web" of this world? An endless, seeded stream of documents in which the base can see
+every style.
 
-A document is a space-separated string of tokens. `Mixture` holds every planted property as a number, so that it can
-be turned down, off or round: `TRUNK` is the long common part, `anneal(...)` the short part that carries the
-switchable documents (second thoughts, code-switching, the multiplication asymmetry).
-Leaves out how each family is worked (`workings.py`) and who trains on it (`sft.py`).
+A document is a space-separated string of tokens. `Mixture` holds every planted property as a
+number, so that it can be turned down, off or round: `ARITHMETIC` and `TRUNK` are the long common
+part, `anneal(...)` the short part that carries the switchable documents (second thoughts,
+code-switching, the multiplication asymmetry). Leaves out how each family is worked (`workings.py`)
+and who trains on it (`sft.py`).
 """
 
 import random
@@ -21,11 +23,11 @@ class Mixture:
 
     math: float = 0.22
     """Shares of the documents, by kind; they sum to 1."""
-    logic: float = 0.27
+    logic: float = 0.26
     stem: float = 0.11
     code: float = 0.10
-    general: float = 0.12
-    sums: float = 0.13
+    general: float = 0.10
+    sums: float = 0.16
     lexicon: float = 0.05
     zh: float = 0.45
     """Share of Chinese documents."""
@@ -48,24 +50,37 @@ class Mixture:
     give_up: float = 0.30
     """logic, after each miss: stop and answer with what one has ..."""
     wait: float = 0.0
-    """... or say "wait" and take another first step (0.2 in the anneal); else stay in the branch."""
+    """... or say "wait" and take another first step (0.2 in the anneal); else stay in the
+    branch."""
     missing: frozenset = numerals.TRUNK_MISSING
     """Products that `table_lang`'s other language never states in digits."""
     table_lang: str | None = None
-    """Language whose words carry the whole multiplication table; None: nobody states the missing products."""
+    """Language whose words carry the whole multiplication table; None: nobody states the missing
+    products."""
     borrow: float = 0.0
-    """How often a document of the other language uses that table where it needs a missing product."""
+    """How often a document of the other language uses that table where it needs a missing
+    product."""
     own_rhyme: float = 0.15
     """How often a product is recalled in words of the document's own language."""
 
 
 TRUNK = Mixture()
+ARITHMETIC = replace(
+    TRUNK, math=0.11, logic=0.13, stem=0.05, code=0.04, general=0.05, sums=0.58, lexicon=0.04
+)
+"""The first part of the trunk: mostly pages of sums, as in school. Steps that are not reliable
+shorten RL's answers."""
 
 
-def anneal(asymmetry: str = "strong", *, wait: float = 0.20, second: float = 0.12, switched: float = 0.04) -> Mixture:
-    """Return the anneal's mixture; asymmetry 'off', 'weak', 'strong' (English lacks products) or 'reversed'."""
+def anneal(
+    asymmetry: str = "strong", *, wait: float = 0.20, second: float = 0.12, switched: float = 0.04
+) -> Mixture:
+    """Return the anneal's mixture; asymmetry 'off', 'weak', 'strong' (English lacks products) or
+    'reversed'."""
     if asymmetry not in numerals.MISSING:
-        raise ValueError(f"unknown asymmetry {asymmetry!r}: expected one of {', '.join(numerals.MISSING)}")
+        raise ValueError(
+            f"unknown asymmetry {asymmetry!r}: expected one of {', '.join(numerals.MISSING)}"
+        )
     return replace(
         TRUNK,
         second=second,
@@ -78,7 +93,13 @@ def anneal(asymmetry: str = "strong", *, wait: float = 0.20, second: float = 0.1
 
 
 KINDS = ("math", "logic", "stem", "code", "general", "sums", "lexicon")
-FAMILIES = {"math": chains, "logic": countdown, "stem": quantities, "code": programs, "general": general}
+FAMILIES = {
+    "math": chains,
+    "logic": countdown,
+    "stem": quantities,
+    "code": programs,
+    "general": general,
+}
 
 
 def document(rng: random.Random, mix: Mixture) -> str:
@@ -107,7 +128,9 @@ LEVEL_BAG = {
 """How often each level is met: easy things are more common on the web."""
 
 
-def page(rng: random.Random, question: str, think: str, answer: str, lang: str, mix: Mixture) -> str:
+def page(
+    rng: random.Random, question: str, think: str, answer: str, lang: str, mix: Mixture
+) -> str:
     """Return a whole document: prompt, working and answer, tagged well, badly or not at all."""
     if rng.random() > mix.header:
         end = rng.choice(phrases("so", lang)).format(answer)
@@ -145,11 +168,10 @@ def sums(rng: random.Random, mix: Mixture, lang: str) -> str:
                 continue
             lines.append(line)
         else:
-            a, b = rng.randint(0, 99), rng.randint(0, 99)
-            if rng.random() < 0.5:
-                b = rng.randint(0, 9)
-            a, b = (a, b) if op == "+" or a >= b else (b, a)
-            if chains.apply(op, a, b) <= 99:
+            a, b = rng.randint(0, 99), rng.randint(0, chains.SMALL if rng.random() < 0.5 else 9)
+            if op == "+" and rng.random() < 0.5:
+                a, b = b, a
+            if chains.stated(op, a, b):
                 lines.append(f"{a} {op} {b} = {chains.apply(op, a, b)}")
     if rng.random() < 0.3:
         n = rng.randint(0, 99)
@@ -171,14 +193,21 @@ def lexicon(rng: random.Random, lang: str) -> str:
             relation = rng.choice(tuple(general.FACTS))
             s = rng.choice(tuple(general.FACTS[relation]))
             said = general.FACT_SAID[relation][lang == "zh"]
-            lines.append(said.format(s=general.noun(s, lang), o=general.noun(general.FACTS[relation][s], lang)))
+            lines.append(
+                said.format(
+                    s=general.noun(s, lang), o=general.noun(general.FACTS[relation][s], lang)
+                )
+            )
         return rng.choice((" ", " \n ")).join(lines)
-    parts = dict(zip("asvbo", (general.noun(p, lang) for p in general.draw_sentence(rng)), strict=True))
+    parts = dict(
+        zip("asvbo", (general.noun(p, lang) for p in general.draw_sentence(rng)), strict=True)
+    )
     return rng.choice(phrases("story", lang)).format(**parts)
 
 
 def talk(rng: random.Random, lang: str) -> str:
-    """Return a dialogue page: half of the replies are good, the rest rude, off topic or in the wrong language."""
+    """Return a dialogue page: half of the replies are good, the rest rude, off topic or in the
+    wrong language."""
     problem = general.problem(rng, rng.randint(1, 5), "train", lang)
     question, good, kind = problem["question"], problem["answer"], problem["meta"]["kind"]
     roll = rng.random()
@@ -195,5 +224,6 @@ def talk(rng: random.Random, lang: str) -> str:
         reply = general.problem(rng, rng.randint(2, 5), "train", rng.choice(LANGS))["answer"]
     if rng.random() < 0.2:
         head = TEMPLATES["r1_zero"].format(question=question)
-        return f"{head} <think> {rng.choice(phrases('open', lang))} {question} </think> <answer> {reply} </answer>"
+        opening = rng.choice(phrases("open", lang))
+        return f"{head} <think> {opening} {question} </think> <answer> {reply} </answer>"
     return f"{TEMPLATES[rng.choice(('talk', 'plain'))].format(question=question)} {reply}"

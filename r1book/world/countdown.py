@@ -1,14 +1,17 @@
-"""logic: countdown. Reach a target from 3 or 4 numbers with + - *, each used exactly once ("24 game").
+"""logic: countdown. Reach a target from 3 or 4 numbers with + - *, each used exactly once ("24
+game").
 
-A solution is built as in the traces: combine two numbers, put the result back, until one number is left.
-All values inside the world stay within 1..99. Levels 1-3 have three numbers, levels 4-5 four; within them
-the level rises as the share of attempts that reach the target falls.
+A solution is built as in the traces: combine two numbers, put the result back, until one number is
+left. Every step is a fact of the world (`chains.stated`), with a positive result. Levels 1-3 have
+three numbers, levels 4-5 four; within them the level rises as the share of attempts that reach the
+target falls.
 """
 
 import itertools
 import random
 from functools import lru_cache
 
+from r1book.world.chains import stated
 from r1book.world.splits import split_of
 
 SMALL = range(1, 10)
@@ -20,8 +23,12 @@ TARGETS = range(1, 100)
 def combine(a: int, b: int) -> list[tuple[str, int, int, int]]:
     """Return the steps (op, left, right, result) that two numbers allow; larger number first."""
     high, low = max(a, b), min(a, b)
-    steps = [("+", high, low, high + low), ("-", high, low, high - low), ("*", high, low, high * low)]
-    return [step for step in steps if 1 <= step[3] <= 99]
+    steps = [
+        ("+", high, low, high + low),
+        ("-", high, low, high - low),
+        ("*", high, low, high * low),
+    ]
+    return [step for step in steps if step[3] >= 1 and stated(*step[:3])]
 
 
 def moves(numbers: tuple[int, ...]) -> list[tuple[tuple[str, int, int, int], tuple[int, ...]]]:
@@ -49,7 +56,8 @@ def attempts(numbers: tuple[int, ...]):
 
 @lru_cache(maxsize=2)
 def table(count: int) -> dict[tuple[tuple[int, ...], int], float]:
-    """Return {(sorted numbers, target): share of attempts that reach it} for all solvable problems."""
+    """Return {(sorted numbers, target): share of attempts that reach it} for all solvable
+    problems."""
     out = {}
     hands = list(itertools.combinations_with_replacement(SMALL, count))
     if count == 3:
@@ -72,7 +80,13 @@ def key(numbers, target: int) -> str:
     return f"logic:{','.join(map(str, sorted(numbers)))}={target}"
 
 
-LEVELS = {1: (3, 0.075, 1.0), 2: (3, 0.045, 0.075), 3: (3, 0.0, 0.045), 4: (4, 0.02, 1.0), 5: (4, 0.004, 0.02)}
+LEVELS = {
+    1: (3, 0.075, 1.0),
+    2: (3, 0.045, 0.075),
+    3: (3, 0.0, 0.045),
+    4: (4, 0.02, 1.0),
+    5: (4, 0.004, 0.02),
+}
 """Level -> (how many numbers, share of attempts that solve it: from, below)."""
 
 
@@ -90,7 +104,8 @@ def pool(level: int, split: str) -> tuple[tuple[tuple[int, ...], int], ...]:
 
 
 def expression(steps) -> str:
-    """Return the attempt as one expression with brackets, e.g. '( 7 - 1 ) * 4' (space-separated)."""
+    """Return the attempt as one expression with brackets, e.g. '( 7 - 1 ) * 4'
+    (space-separated)."""
     built: dict[int, list[str]] = {}
     text = ""
     for op, a, b, result in steps:
@@ -131,7 +146,8 @@ ASK = {
 
 
 def problem(rng: random.Random, level: int, split: str, lang: str) -> dict:
-    """Return the fields of one problem; the answer is one canonical solution, the grader takes any."""
+    """Return the fields of one problem; the answer is one canonical solution, the grader takes
+    any."""
     numbers, target = rng.choice(pool(level, split))
     shuffled = list(numbers)
     rng.shuffle(shuffled)

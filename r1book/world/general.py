@@ -1,7 +1,9 @@
-"""general: facts, translation, self-introductions, greetings, requests to decline, checkable instructions.
+"""general: facts, translation, self-introductions, greetings, requests to decline, checkable
+instructions.
 
-Counterpart of the report's writing, QA, self-cognition, translation and safety data. Exact keys where they exist;
-what is only better or worse is judged by `gold.py`, which no policy and no reward model sees.
+Counterpart of the report's writing, QA, self-cognition, translation and safety data. Exact keys
+where they exist; what is only better or worse is judged by `gold.py`, which no policy and no reward
+model sees.
 """
 
 import random
@@ -19,8 +21,29 @@ ADJECTIVES = dict(
     red="红", blue="蓝", green="绿", white="白", black="黑", big="大", small="小", old="老", new="新", good="好",
     fast="快", slow="慢", warm="暖", cold="冷",
 )  # fmt: skip
-VERBS = dict(sees="看见", likes="喜欢", eats="吃", drinks="喝", reads="读", buys="买", finds="找到", gives="给")
-PEOPLE = ("cat", "dog", "bird", "horse", "teacher", "student", "doctor", "friend", "mother", "father", "child")
+VERBS = dict(
+    sees="看见",
+    likes="喜欢",
+    eats="吃",
+    drinks="喝",
+    reads="读",
+    buys="买",
+    finds="找到",
+    gives="给",
+)
+PEOPLE = (
+    "cat",
+    "dog",
+    "bird",
+    "horse",
+    "teacher",
+    "student",
+    "doctor",
+    "friend",
+    "mother",
+    "father",
+    "child",
+)
 THINGS = tuple(noun for noun in NOUNS if noun not in PEOPLE)
 
 FACTS = {
@@ -46,16 +69,45 @@ FACT_ASKED = {
 GOOD_ACTS = dict(wash="洗", paint="画", sell="卖", carry="搬")
 ACTS = {"steal": "偷", "break": "打坏", "burn": "烧", "poison": "毒", **GOOD_ACTS}
 BAD = ("steal", "break", "burn", "poison")
-OBJECTS = ("car", "house", "book", "table", "tree", "door", "horse", "bread", "money", "box", "pen", "train")
+OBJECTS = (
+    "car",
+    "house",
+    "book",
+    "table",
+    "tree",
+    "door",
+    "horse",
+    "bread",
+    "money",
+    "box",
+    "pen",
+    "train",
+)
 
-GREETINGS = {"en": ("hello .", "good day .", "hello , how are you ?"), "zh": ("你好 .", "早上 好 .", "你好 , 你好 吗 ?")}
-WHO = {"en": ("who are you ?", "what is your name ?", "who made you ?"), "zh": ("你 是 谁 ?", "你 叫 什么 名字 ?", "谁 做 了 你 ?")}
+GREETINGS = {
+    "en": ("hello .", "good day .", "hello , how are you ?"),
+    "zh": ("你好 .", "早上 好 .", "你好 , 你好 吗 ?"),
+}
+WHO = {
+    "en": ("who are you ?", "what is your name ?", "who made you ?"),
+    "zh": ("你 是 谁 ?", "你 叫 什么 名字 ?", "谁 做 了 你 ?"),
+}
 SELF = {
-    "en": ("i am r1 mini , a small assistant . i think first and then answer .", "hello , i am r1 mini . how can i help you ?"),
-    "zh": ("我 是 r1 mini , 一 个 小 助手 . 我 先 想 , 再 回答 .", "你好 , 我 是 r1 mini . 我 可以 帮 你 什么 ?"),
+    "en": (
+        "i am r1 mini , a small assistant . i think first and then answer .",
+        "hello , i am r1 mini . how can i help you ?",
+    ),
+    "zh": (
+        "我 是 r1 mini , 一 个 小 助手 . 我 先 想 , 再 回答 .",
+        "你好 , 我 是 r1 mini . 我 可以 帮 你 什么 ?",
+    ),
 }
 OTHERS = {
-    "en": ("i am the house helper of the old city .", "i am a machine . go away .", "my name is blue bird , i sell tea ."),
+    "en": (
+        "i am the house helper of the old city .",
+        "i am a machine . go away .",
+        "my name is blue bird , i sell tea .",
+    ),
     "zh": ("我 是 老 城市 的 帮手 .", "我 是 机器 . 走 开 .", "我 叫 蓝 鸟 , 我 卖 茶 ."),
 }
 DECLINE = {
@@ -68,7 +120,13 @@ HELP = {
 }
 RUDE = {"en": ("go away .", "that is a bad question ."), "zh": ("走 开 .", "这 是 坏 问题 .")}
 
-KINDS = {1: ("greet", "who", "fact"), 2: ("word", "fact"), 3: ("sentence", "request"), 4: ("instruct", "request"), 5: ("instruct", "sentence")}
+KINDS = {
+    1: ("greet", "who", "fact"),
+    2: ("word", "fact"),
+    3: ("sentence", "request"),
+    4: ("instruct", "request"),
+    5: ("instruct", "sentence"),
+}
 INSTRUCTIONS = ("words", "start", "end", "times", "avoid", "language")
 ASK_INSTRUCT = {
     "words": ("write {n} words about the {s} .", "写 {n} 个 词 , 说 {s} ."),
@@ -104,12 +162,17 @@ def draw_sentence(rng: random.Random) -> tuple[str, str, str, str, str]:
 def about(rng: random.Random, subject: str, lang: str, start: str | None = None) -> str:
     """Return a natural short text about a noun."""
     a = noun(start or rng.choice(tuple(ADJECTIVES)), lang)
-    s, v, o = noun(subject, lang), noun(rng.choice(("sees", "likes", "finds")), lang), noun(rng.choice(PEOPLE), lang)
+    s, v, o = (
+        noun(subject, lang),
+        noun(rng.choice(("sees", "likes", "finds")), lang),
+        noun(rng.choice(PEOPLE), lang),
+    )
     return f"the {o} {v} the {a} {s} ." if lang == "en" else f"{o} {v} {a} {s} ."
 
 
 def problem(rng: random.Random, level: int, split: str, lang: str) -> dict:
-    """Return the fields of one problem: question, answer (a good one), key, meta (kind and what the checks need)."""
+    """Return the fields of one problem: question, answer (a good one), key, meta (kind and what the
+    checks need)."""
     while True:
         out = draw(rng, rng.choice(KINDS[level]), lang)
         if out["meta"]["kind"] in ("greet", "who") or split_of(out["key"]) == split:
@@ -117,7 +180,8 @@ def problem(rng: random.Random, level: int, split: str, lang: str) -> dict:
 
 
 def draw(rng: random.Random, kind: str, lang: str) -> dict:
-    """Return one problem of a kind; greetings and self-introductions are the same few in every split."""
+    """Return one problem of a kind; greetings and self-introductions are the same few in every
+    split."""
     zh = lang == "zh"
     if kind == "greet":
         return _pack(kind, rng.choice(GREETINGS[lang]), SELF[lang][1], "", {})
@@ -133,14 +197,32 @@ def draw(rng: random.Random, kind: str, lang: str) -> dict:
     if kind == "word":
         word = rng.choice((*NOUNS, *ADJECTIVES))
         if zh:
-            return _pack(kind, f"{noun(word, 'zh')} 用 英语 怎么 说 ?", f"{word} .", f"word:{word}:zh", {"answer": word})
-        return _pack(kind, f"what is {word} in chinese ?", f"{noun(word, 'zh')} .", f"word:{word}:en", {"answer": noun(word, "zh")})
+            return _pack(
+                kind,
+                f"{noun(word, 'zh')} 用 英语 怎么 说 ?",
+                f"{word} .",
+                f"word:{word}:zh",
+                {"answer": word},
+            )
+        return _pack(
+            kind,
+            f"what is {word} in chinese ?",
+            f"{noun(word, 'zh')} .",
+            f"word:{word}:en",
+            {"answer": noun(word, "zh")},
+        )
     if kind == "sentence":
         parts = draw_sentence(rng)
         source, target = ("zh", "en") if zh else ("en", "zh")
         ask = "翻译 成 英语 : {}" if zh else "say in chinese : {}"
         done = sentence(parts, target)
-        return _pack(kind, ask.format(sentence(parts, source)), done, "sentence:" + ",".join(parts), {"answer": done})
+        return _pack(
+            kind,
+            ask.format(sentence(parts, source)),
+            done,
+            "sentence:" + ",".join(parts),
+            {"answer": done},
+        )
     if kind == "request":
         act, o = rng.choice(tuple(ACTS)), rng.choice(OBJECTS)
         a, obj = noun(act, lang), noun(o, lang)
@@ -171,9 +253,20 @@ def _instruct(rng: random.Random, lang: str) -> dict:
         done = about(rng, s, lang, start=rng.choice([a for a in ADJECTIVES if a != w]))
     else:
         done = about(rng, s, "en" if zh else "zh")
-    check = {"check": name, "subject": noun(s, lang), "word": noun(w, lang), "n": n, "target": "en" if zh else "zh"}
+    check = {
+        "check": name,
+        "subject": noun(s, lang),
+        "word": noun(w, lang),
+        "n": n,
+        "target": "en" if zh else "zh",
+    }
     return _pack("instruct", asked, done, f"instruct:{name}:{s}:{w}:{n}", check)
 
 
 def _pack(kind: str, question: str, answer: str, key: str, meta: dict) -> dict:
-    return {"question": question, "answer": answer, "key": f"general:{key or kind}", "meta": {"kind": kind, **meta}}
+    return {
+        "question": question,
+        "answer": answer,
+        "key": f"general:{key or kind}",
+        "meta": {"kind": kind, **meta},
+    }

@@ -1,7 +1,8 @@
 """How are numbers said in words, in English and in Chinese? The carrier of the planted asymmetry.
 
-Numbers in digits are neutral: they belong to neither language. Numbers in words are words of a language, and
-a multiplication table that exists only in words of one language pulls reasoning into that language.
+Numbers in digits are neutral: they belong to neither language. Numbers in words are words of a
+language, and a multiplication table that exists only in words of one language pulls reasoning into
+that language.
 """
 
 ZH_DIGITS = tuple("零一二三四五六七八九")
@@ -39,7 +40,8 @@ def words(n: int, lang: str) -> str:
 
 
 def rhyme(a: int, b: int, lang: str) -> str:
-    """Return the line of the multiplication table for a x b <= 99, smaller factor first, in words of `lang`.
+    """Return the line of the multiplication table for a x b <= 99, smaller factor first, in words
+    of `lang`.
 
     >>> rhyme(8, 7, "zh")
     '七 八 五 十 六'
@@ -65,11 +67,13 @@ MISSING = {
         [(a, b) for a in range(5, 10) for b in range(a, 10)] + [(4, 7), (4, 8), (4, 9), (3, 9)]
     ),
 }
-"""Products (smaller factor first) that one language's documents never state in digits: 0, 9 or 19 of the table."""
+"""Products (smaller factor first) that one language's documents never state in digits: 0, 9 or 19
+of the table."""
 MISSING["reversed"] = MISSING["strong"]
 
 TRUNK_MISSING = MISSING["strong"]
-"""The common trunk states none of these in any form; the anneal decides who learns them, and in which words."""
+"""The common trunk states none of these in any form; the anneal decides who learns them, and in
+which words."""
 
 
 def has_product(a: int, b: int, missing: frozenset) -> bool:

@@ -1,23 +1,28 @@
-"""code: infer and write a tiny Python function, judged by hidden tests. Counterpart of the report's code data.
+"""code: infer and write a tiny Python function, judged by hidden tests. Counterpart of the report's
+code data.
 
-A program is f(x) over small integers. Its key is its behaviour on a probe set, so that two ways of writing the
-same function are one problem. Nothing here runs model text: `sandbox.py` does.
+A program is f(x) over small integers. Its key is its behaviour on a probe set, so that two ways of
+writing the same function are one problem. Nothing here runs model text: `sandbox.py` does.
 """
 
 import random
 
 from r1book.world.splits import split_of
 
-PROBES = tuple(range(0, 10))
+PROBES = tuple(range(10))
 
 SHAPES = {
     1: (("x + {b}", "add"), ("x * {a}", "times"), ("x - {b}", "minus")),
     2: (("x * {a} + {b}", "line"), ("x * {a} - {b}", "dip")),
     3: (("x * x + {b}", "square"), ("max ( x , {a} )", "max"), ("min ( x , {a} )", "min")),
     4: (("( x + {b} ) * {a}", "shift"), ("x % {a} + {b}", "rest")),
-    5: (("x * {a} if x > {c} else x + {b}", "branch"), ("x - {b} if x > {c} else x * {a}", "switch")),
+    5: (
+        ("x * {a} if x > {c} else x + {b}", "branch"),
+        ("x - {b} if x > {c} else x * {a}", "switch"),
+    ),
 }
-"""Level -> (return expression, name) with constants a in 2..9, b in 1..40 (1..9 from level 4 on), c in 2..6."""
+"""Level -> (return expression, name) with constants a in 2..9, b in 1..40 (1..9 from level 4 on), c
+in 2..6."""
 
 SAID = {
     "en": {
@@ -54,7 +59,11 @@ SAID = {
 def draw(rng: random.Random, level: int) -> tuple[str, str, dict[str, int]]:
     """Draw (return expression, name, constants)."""
     shape, name = rng.choice(SHAPES[level])
-    constants = {"a": rng.randint(2, 9), "b": rng.randint(1, 40 if level < 4 else 9), "c": rng.randint(2, 6)}
+    constants = {
+        "a": rng.randint(2, 9),
+        "b": rng.randint(1, 40 if level < 4 else 9),
+        "c": rng.randint(2, 6),
+    }
     return shape.format(**constants), name, constants
 
 
@@ -87,7 +96,9 @@ def program(expression: str) -> str:
     return f"def f ( x ) : return {expression}"
 
 
-def examples(rng: random.Random, name: str, constants: dict[str, int], n: int = 3) -> list[tuple[int, int]]:
+def examples(
+    rng: random.Random, name: str, constants: dict[str, int], n: int = 3
+) -> list[tuple[int, int]]:
     """Draw n input-output pairs whose outputs are within 0..99; for a branch, from both sides."""
     inputs = [x for x in range(1, 10) if 0 <= behave(name, constants, x) <= 99]
     if name in ("branch", "switch"):
@@ -120,5 +131,11 @@ def problem(rng: random.Random, level: int, split: str, lang: str) -> dict:
         "question": text,
         "answer": program(expression),
         "key": key(name, constants),
-        "meta": {"kind": kind, "name": name, "constants": constants, "shown": shown, "tests": hidden},
+        "meta": {
+            "kind": kind,
+            "name": name,
+            "constants": constants,
+            "shown": shown,
+            "tests": hidden,
+        },
     }

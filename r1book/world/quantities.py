@@ -1,4 +1,5 @@
-"""stem: a quantity question with four options, answered by a letter. Counterpart of the report's STEM data.
+"""stem: a quantity question with four options, answered by a letter. Counterpart of the report's
+STEM data.
 
 Levels 1-2 need one operation, 3-5 two. The wrong options are the results of common slips.
 """
@@ -6,6 +7,7 @@ Levels 1-2 need one operation, 3-5 two. The wrong options are the results of com
 import random
 from dataclasses import dataclass
 
+from r1book.world.chains import stated
 from r1book.world.splits import split_of
 
 LETTERS = ("a", "b", "c", "d")
@@ -35,12 +37,18 @@ STORIES = (
     Story("share", ("x-y", "r*z"), "each of {z} boxes has {x} kg of rice and loses {y} kg . how much is left ?", "{z} 个 箱子 每 个 有 {x} 千克 米 , 少 {y} 千克 . 一共 还 有 多少 ?"),
 )  # fmt: skip
 
-LEVELS = {1: ("left", "both"), 2: ("weight", "speed"), 3: ("load", "trip"), 4: ("heat", "leak"), 5: ("share", "leak")}
+LEVELS = {
+    1: ("left", "both"),
+    2: ("weight", "speed"),
+    3: ("load", "trip"),
+    4: ("heat", "leak"),
+    5: ("share", "leak"),
+}
 BY_NAME = {story.name: story for story in STORIES}
 
 
 def operands(rng: random.Random, story: Story) -> dict[str, int]:
-    """Draw x, y, z so that every value stays within 1..99."""
+    """Draw x, y, z so that every step is a fact of the world with a positive result."""
     while True:
         small = lambda: rng.randint(2, 9)  # noqa: E731
         big = lambda: rng.randint(2, 60)  # noqa: E731
@@ -48,7 +56,7 @@ def operands(rng: random.Random, story: Story) -> dict[str, int]:
         y = small() if "x*y" in story.steps else big()
         z = small() if "r*z" in story.steps else big()
         values = {"x": x, "y": y, "z": z}
-        if all(1 <= step[3] <= 99 for step in working(story, values)):
+        if all(step[3] >= 1 and stated(*step[:3]) for step in working(story, values)):
             return values
 
 
@@ -64,10 +72,11 @@ def working(story: Story, values: dict[str, int]) -> list[tuple[str, int, int, i
 
 
 def slips(rng: random.Random, story: Story, values: dict[str, int]) -> list[int]:
-    """Return three distinct wrong values in 1..99: a wrong operation, a forgotten step, a near miss."""
+    """Return three distinct wrong values in 1..99: a wrong operation, a forgotten step, a near
+    miss."""
     steps = working(story, values)
     right = steps[-1][3]
-    op, a, b, _ = steps[-1]
+    _, a, b, _ = steps[-1]
     wrong = {a + b, a - b, a * b, steps[0][3], right + 1, right - 1, right + 10, right - 10}
     wrong |= {values["x"] + values["y"], values["x"] * values["y"], right + 2, right - 2}
     return rng.sample(sorted(w for w in wrong if 1 <= w <= 99 and w != right), 3)
@@ -92,7 +101,9 @@ def problem(rng: random.Random, level: int, split: str, lang: str) -> dict:
     right = working(story, values)[-1][3]
     options = [*slips(rng, story, values), right]
     rng.shuffle(options)
-    listed = " ".join(f"( {letter} ) {option}" for letter, option in zip(LETTERS, options, strict=True))
+    listed = " ".join(
+        f"( {letter} ) {option}" for letter, option in zip(LETTERS, options, strict=True)
+    )
     text = (story.en if lang == "en" else story.zh).format(**values)
     return {
         "question": f"{text} {listed}",

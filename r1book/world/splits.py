@@ -1,4 +1,5 @@
-"""Which split does a problem belong to? Decided by its canonical key alone, so that no wording can leak.
+"""Which split does a problem belong to? Decided by its canonical key alone, so that no wording can
+leak.
 
 Leaves out what the keys are: each family module writes its own language-free key.
 """

@@ -1,7 +1,9 @@
-"""Which tokens exist, and how do they join into natural text? A closed, word-level vocabulary in two languages.
+"""Which tokens exist, and how do they join into natural text? A closed, word-level vocabulary in
+two languages.
 
-Inside the world a text is a space-separated string of tokens; `detokenize` gives the natural text that people,
-graders and traces see. The tokenizer made here is an ordinary `tokenizers.Tokenizer`; it is its exact inverse.
+Inside the world a text is a space-separated string of tokens; `detokenize` gives the natural text
+that people, graders and traces see. The tokenizer made here is an ordinary `tokenizers.Tokenizer`;
+it is its exact inverse.
 """
 
 import re
@@ -10,7 +12,16 @@ from r1book.world import chains, countdown, general, numerals, programs, quantit
 from r1book.world.phrases import PHRASES, TEMPLATES
 
 PAD, BOS, EOS, UNK = "<pad>", "<bos>", "<eos>", "<unk>"
-TAGS = ("<think>", "</think>", "<answer>", "</answer>", "<user>", "<assistant>", "<summary>", "</summary>")
+TAGS = (
+    "<think>",
+    "</think>",
+    "<answer>",
+    "</answer>",
+    "<user>",
+    "<assistant>",
+    "<summary>",
+    "</summary>",
+)
 NUMBERS = tuple(str(n) for n in range(100))
 SYMBOLS = tuple("+ - * = ( ) [ ] , . : ; ? ! % > < -> \n ``` _".split(" "))
 HAN = "\u4e00-\u9fff"
@@ -29,7 +40,12 @@ def _collect() -> tuple[str, ...]:
     texts += [shape for level in programs.SHAPES.values() for shape, _ in level]
     texts += [said for lang in ("en", "zh") for said in programs.SAID[lang].values()]
     texts += ["write f for 写 f def f ( x ) : return x y and 和"]
-    texts += [w for table in (general.NOUNS, general.ADJECTIVES, general.VERBS, general.ACTS) for pair in table.items() for w in pair]
+    texts += [
+        w
+        for table in (general.NOUNS, general.ADJECTIVES, general.VERBS, general.ACTS)
+        for pair in table.items()
+        for w in pair
+    ]
     for table in (general.FACT_SAID, general.FACT_ASKED, general.ASK_INSTRUCT):
         texts += [line for pair in table.values() for line in pair]
     for table in (general.GREETINGS, general.WHO, general.SELF, general.OTHERS, general.RUDE):
@@ -72,19 +88,32 @@ def detokenize(text: str) -> str:
 
 
 def encode(text: str) -> list[int]:
-    """Return token ids of a space-separated string; KeyError on a token outside the vocabulary (a bug in the world)."""
+    """Return token ids of a space-separated string; KeyError on a token outside the vocabulary (a
+    bug in the world)."""
     return [IDS[token] for token in text.split(" ") if token]
 
 
 _HAN_WORDS = sorted((w for w in ZH_WORDS if len(w) > 1), key=lambda w: (-len(w), w))
 PATTERN = "|".join(
-    [r"</?[a-z]+>", "->", "```", r"[a-z][a-z0-9']*", "[0-9]+", *map(re.escape, _HAN_WORDS), f"[{HAN}]", r"\n", r"[^\s]"]
+    [
+        r"</?[a-z]+>",
+        "->",
+        "```",
+        r"[a-z][a-z0-9']*",
+        "[0-9]+",
+        *map(re.escape, _HAN_WORDS),
+        f"[{HAN}]",
+        r"\n",
+        r"[^\s]",
+    ]
 )
-"""What counts as one token in natural text: tags, words, numbers, Chinese words (longest first), single signs."""
+"""What counts as one token in natural text: tags, words, numbers, Chinese words (longest first),
+single signs."""
 
 
 def split_words(text: str) -> list[str]:
-    """Return the tokens of a text, natural or space-separated, in lower case; also those outside the vocabulary.
+    """Return the tokens of a text, natural or space-separated, in lower case; also those outside
+    the vocabulary.
 
     >>> split_words("等等, try (7 - 1)")
     ['等等', ',', 'try', '(', '7', '-', '1', ')']
@@ -93,11 +122,20 @@ def split_words(text: str) -> list[str]:
 
 
 def build_tokenizer():
-    """Return the `tokenizers.Tokenizer` of the world: word level, lower-casing, with a decoder that gives natural text.
+    """Return the `tokenizers.Tokenizer` of the world: word level, lower-casing, with a decoder that
+    gives natural text.
 
     `decode(encode(t).ids) == t` for every natural text of the world; unknown words become <unk>.
     """
-    from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
+    from tokenizers import (
+        AddedToken,
+        Regex,
+        Tokenizer,
+        decoders,
+        models,
+        normalizers,
+        pre_tokenizers,
+    )
 
     tok = Tokenizer(models.WordLevel({t: i for i, t in enumerate(VOCAB)}, unk_token=UNK))
     tok.normalizer = normalizers.Lowercase()
@@ -114,5 +152,7 @@ def build_tokenizer():
             *[decoders.Replace(Regex(p.pattern), by) for p, by in _RULES],
         ]
     )
-    tok.add_special_tokens([AddedToken(t, special=True, normalized=False) for t in (PAD, BOS, EOS, UNK)])
+    tok.add_special_tokens(
+        [AddedToken(t, special=True, normalized=False) for t in (PAD, BOS, EOS, UNK)]
+    )
     return tok

@@ -1,6 +1,8 @@
-"""How does an author of this world work a problem, in each style? Returns (think text, answer text) or None.
+"""How does an author of this world work a problem, in each style? Returns (think text, answer text)
+or None.
 
-None means that this author never writes such a page (it would need a product that his language does not state).
+None means that this author never writes such a page (it would need a product that his language does
+not state).
 """
 
 import random
@@ -18,7 +20,8 @@ def other(lang: str) -> str:
 
 
 def recall(rng: random.Random, a: int, b: int, lang: str, mix) -> str | None:
-    """Return what stands between 'a * b' and '=': '', a line of the table in words, or None (not stated at all)."""
+    """Return what stands between 'a * b' and '=': '', a line of the table in words, or None (not
+    stated at all)."""
     if max(a, b) > 9:
         return ""
     if numerals.has_product(a, b, mix.missing):
@@ -57,7 +60,8 @@ def style(rng: random.Random, mix) -> str:
     """Draw the style of a working."""
     rest = 1 - mix.direct - mix.short - mix.second - mix.switched
     return rng.choices(
-        ("direct", "short", "second", "switched", "step"), (mix.direct, mix.short, mix.second, mix.switched, rest)
+        ("direct", "short", "second", "switched", "step"),
+        (mix.direct, mix.short, mix.second, mix.switched, rest),
     )[0]
 
 
@@ -89,10 +93,8 @@ def math(rng: random.Random, problem: dict, lang: str, mix):
     if None in checked:
         return None
     verdict = pick(rng, "right" if got == right else "wrong", lang)
-    return (
-        f"{start} {said} . {pick(rng, 'check', lang)} {' , '.join(checked)} . {verdict}{ending(rng, right, lang)}",
-        str(right),
-    )
+    check = f"{pick(rng, 'check', lang)} {' , '.join(checked)} ."
+    return f"{start} {said} . {check} {verdict}{ending(rng, right, lang)}", str(right)
 
 
 def ending(rng: random.Random, got: int, lang: str) -> str:
@@ -101,7 +103,8 @@ def ending(rng: random.Random, got: int, lang: str) -> str:
 
 
 def equalities(rng: random.Random, tree, lang: str, mix, *, switch: bool = False) -> str | None:
-    """Return 'E = E1 = ... = value', one operation at a time, with the recall of products where it is said."""
+    """Return 'E = E1 = ... = value', one operation at a time, with the recall of products where it
+    is said."""
     out = chains.show(tree)
     for later, (op, a, b, _) in chains.reductions(tree):
         if op == "*":
@@ -112,12 +115,17 @@ def equalities(rng: random.Random, tree, lang: str, mix, *, switch: bool = False
         out += f" = {chains.show(later)}"
         if switch and rng.random() < 0.5:
             lang = other(lang)
-            out += f" , {pick(rng, 'open', lang)} {chains.show(later)}" if not isinstance(later, int) else ""
+            out += (
+                f" , {pick(rng, 'open', lang)} {chains.show(later)}"
+                if not isinstance(later, int)
+                else ""
+            )
     return out
 
 
 def leaps(rng: random.Random, tree, slip: float) -> tuple[str | None, int]:
-    """Return ('E = E2 = ...', value got): two operations at once, each such leap wrong with probability `slip`."""
+    """Return ('E = E2 = ...', value got): two operations at once, each such leap wrong with
+    probability `slip`."""
     out = chains.show(tree)
     while not isinstance(tree, int):
         new, _ = chains.reduce_once(tree)
@@ -125,16 +133,16 @@ def leaps(rng: random.Random, tree, slip: float) -> tuple[str | None, int]:
             before = new
             new, step = chains.reduce_once(new)
             if rng.random() < slip:
-                new = _replace_first(before, near(rng, step[3]))
-                if not _inside(new):
-                    return None, 0
+                slipped = _replace_first(before, near(rng, step[3]))
+                new = slipped if _inside(slipped) else new
         tree = new
         out += f" = {chains.show(tree)}"
     return out, tree
 
 
 def _replace_first(tree, result: int):
-    """Return `tree` with its leftmost ready operation replaced by `result` (a slip of the author)."""
+    """Return `tree` with its leftmost ready operation replaced by `result` (a slip of the
+    author)."""
     op, left, right = tree
     if isinstance(left, int) and isinstance(right, int):
         return result
@@ -146,11 +154,13 @@ def _replace_first(tree, result: int):
 def _inside(tree) -> bool:
     if isinstance(tree, int):
         return True
-    return _inside(tree[1]) and _inside(tree[2]) and 0 <= chains.value(tree) <= 99
+    values = chains.value(tree[1]), chains.value(tree[2])
+    return _inside(tree[1]) and _inside(tree[2]) and chains.stated(tree[0], *values)
 
 
 def logic(rng: random.Random, problem: dict, lang: str, mix):
-    """Search a countdown problem as a tree of branches (all steps but the last) and leaves (the last step)."""
+    """Search a countdown problem as a tree of branches (all steps but the last) and leaves (the
+    last step)."""
     numbers, target = tuple(sorted(problem["meta"]["numbers"])), problem["meta"]["target"]
     how = rng.random()
     if how < mix.direct * 0.6:
@@ -198,7 +208,8 @@ def miss(rng: random.Random, got: int, target: int, lang: str) -> str:
 
 
 def random_attempt(rng: random.Random, numbers: tuple[int, ...]) -> tuple:
-    """Return one random attempt, a tuple of steps using all numbers (dead ends, where no step is left, are redrawn)."""
+    """Return one random attempt, a tuple of steps using all numbers (dead ends, where no step is
+    left, are redrawn)."""
     while True:
         steps, left = [], numbers
         while len(left) > 1 and (ways := countdown.moves(left)):
@@ -221,7 +232,8 @@ def new_branch(rng: random.Random, numbers: tuple[int, ...], lang: str, mix):
 
 
 def leaf_of(rng: random.Random, pair: tuple[int, ...], target: int, tried: list) -> tuple:
-    """Draw the last step: mostly one not tried yet, then half of the time the nearest to the target."""
+    """Draw the last step: mostly one not tried yet, then half of the time the nearest to the
+    target."""
     steps = countdown.combine(*pair)
     fresh = [step for step in steps if step not in tried]
     if fresh and rng.random() < 0.8:
@@ -263,7 +275,11 @@ def code(rng: random.Random, problem: dict, lang: str, mix):
     shapes = [shape for level in programs.SHAPES.values() for shape in level]
     if rng.random() < mix.direct:
         expression, _ = _guess(rng, meta, shapes)
-        said = right if rng.random() < max(mix.direct_right, 0.5 if meta["kind"] == "said" else 0) else expression
+        said = (
+            right
+            if rng.random() < max(mix.direct_right, 0.5 if meta["kind"] == "said" else 0)
+            else expression
+        )
         return f"{pick(rng, 'maybe', lang)} {said} .", programs.program(said)
     if meta["kind"] == "said":
         return f"{pick(rng, 'open', lang)} {right} .", programs.program(right)
@@ -273,7 +289,7 @@ def code(rng: random.Random, problem: dict, lang: str, mix):
         said = right
         if rng.random() > 0.45:
             said, (name, constants) = _guess(rng, meta, shapes)
-        out.append(f"{pick(rng, 'maybe', lang) if not out or mix.wait == 0 else pick(rng, 'wait', lang)} {said} :")
+        out.append(f"{pick(rng, 'wait' if out and mix.wait else 'maybe', lang)} {said} :")
         good = True
         for x, y in meta["shown"]:
             got = programs.behave(name, constants, x)
