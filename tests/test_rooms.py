@@ -14,13 +14,14 @@ PACKAGE = ROOT / "r1book"
 # The stream: a room may import only rooms that stand before it.
 STREAM = (
     "config world problems prompts words allowlist workers sandbox rewards "
-    "network models rollout grpo sft trace runs intervals measure remedies doctor "
-    "preference stages scale plots viewer widgets claims cli __main__"
+    "trace runs styles network models rollout grpo sft rl intervals measure remedies doctor evaluate "
+    "gates preference stages scale plots plots_group viewer widgets exercises claims book cli __main__"
 ).split()
 # These read and write text: they load in an instant, on a machine without torch.
 TORCH_FREE = set(
     "config world problems prompts words allowlist workers sandbox rewards "
-    "trace runs intervals measure remedies doctor plots viewer widgets".split()
+    "trace runs styles intervals measure remedies doctor "
+    "plots plots_group viewer widgets exercises".split()
 )
 TORCH = {"torch", "transformers", "peft", "trl", "accelerate"}
 # Beyond the order: what a room must not know.
