@@ -129,6 +129,28 @@ def training_curves(
     return figure
 
 
+def watch(
+    metrics: Sequence[Mapping],
+    panels: Mapping[str, Mapping[str, str]],
+    title: str = "",
+    caption: str = "",
+) -> Figure:
+    """A few curves of one run, panels side by side, small enough to be redrawn while it goes on.
+
+    panels: {title: {metric: text of the legend}}. Points are steps, lines their moving average.
+    Raises ValueError for no steps or no panel. Taught in notebook 01.
+    """
+    _needs(metrics)
+    if not panels:
+        raise ValueError("no panel to draw: give {title: {metric: text of the legend}}")
+    figure = _chart(min(5.5 * len(panels), 13), 3.6, caption)
+    figure.suptitle(title)
+    drawn = figure.subplots(1, len(panels), squeeze=False)[0]
+    for axes, (name, chosen) in zip(drawn, panels.items(), strict=True):
+        _lines(axes, metrics, chosen, name, "")
+    return figure
+
+
 def loss_curve(
     metrics: Sequence[Mapping], title: str = "", run: str = "", seed: int | None = None
 ) -> Figure:
@@ -200,11 +222,32 @@ def bars_by_level(
     series: {name: {level: number or measure.Interval}}; a missing level leaves a gap. Raises
     ValueError for nothing to draw. Taught in notebook 03.
     """
-    levels = sorted({level for values in series.values() for level in values})
-    if not levels:
+    return bars({title: series}, "level", ylabel, caption)
+
+
+def bars(
+    panels: Mapping[str, Mapping[str, Mapping]],
+    xlabel: str = "",
+    ylabel: str = "",
+    caption: str = "",
+) -> Figure:
+    """Bars side by side for each label, panels beside one another: {title: {name: {label: value}}}.
+
+    A value is a number or a measure.Interval, a missing one leaves a gap; labels stand in order.
+    Raises ValueError for nothing to draw. Taught in notebook 01.
+    """
+    if not panels or any(not any(series.values()) for series in panels.values()):
         raise ValueError("no bars to draw: give {name: {level: value}} with at least one value")
-    figure = _chart(8, 4.5, caption)
-    axes = figure.subplots()
+    figure = _chart(8 if len(panels) == 1 else 5.5 * len(panels), 4.5, caption)
+    drawn = figure.subplots(1, len(panels), squeeze=False)[0]
+    for axes, (title, series) in zip(drawn, panels.items(), strict=True):
+        _bars(axes, series)
+        axes.set(title=title, xlabel=xlabel, ylabel=ylabel)
+    return figure
+
+
+def _bars(axes, series: Mapping[str, Mapping]) -> None:
+    levels = sorted({level for values in series.values() for level in values})
     width = 0.8 / len(series)
     for i, (name, values) in enumerate(series.items()):
         for j, (level, value) in enumerate(values.items()):
@@ -223,8 +266,6 @@ def bars_by_level(
                 label=name if j == 0 else None,
             )
     axes.set_xticks(range(len(levels)), [str(level) for level in levels])
-    axes.set(title=title, xlabel="level", ylabel=ylabel)
     axes.grid(axis="y", alpha=0.3)
     axes.set_axisbelow(True)
     axes.legend()
-    return figure

@@ -101,9 +101,7 @@ def load(
     for i in range(n):
         level = levels[i % len(levels)]
         tongue = lang or ("zh" if rng.random() < 0.5 else "en")
-        out.append(
-            make(rng, family, level, split, tongue, f"{family}-{split}-{seed}-{i:05d}", kind)
-        )
+        out.append(make(rng, family, level, split, tongue, f"{name}-{split}-{seed}-{i:05d}", kind))
     return out
 
 

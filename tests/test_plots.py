@@ -103,6 +103,19 @@ def test_missing_and_broken_numbers_are_gaps():
             draw([])
 
 
+def test_a_run_is_watched():
+    panels = {"share": {"accuracy": "right", "format": "in form"}, "tokens": {"length": "mean"}}
+    figure = plots.watch(metrics(4), panels, "R1-Zero", "step 4 of 20")
+    share, tokens = figure.axes
+    assert lines(share)["right"] == ([0, 1, 2, 3], [i / 40 for i in range(4)])  # too few to smooth
+    assert list(lines(share)) == ["right", "in form"] and share.get_title() == "share"
+    assert list(tokens.lines[0].get_ydata()) == [50.0, 51.0, 52.0, 53.0]
+    assert (figure.get_suptitle(), figure.get_supxlabel()) == ("R1-Zero", "step 4 of 20")
+    for rows, chosen, message in (([], panels, "no step"), (metrics(2), {}, "no panel")):
+        with pytest.raises(ValueError, match=message):
+            plots.watch(rows, chosen)
+
+
 def test_loss_curve():
     rows = [
         {"step": i, "loss": 4.0 - i} | ({"val_loss": 4.5 - i} if i % 2 else {}) for i in range(4)
@@ -151,3 +164,22 @@ def test_bars_by_level():
     assert [t.get_text() for t in axes.get_legend().get_texts()] == ["base", "R1-Zero"]
     with pytest.raises(ValueError, match="no bars"):
         plots.bars_by_level({"base": {}})
+
+
+def test_bars_in_panels():
+    panels = {
+        "share": {"base": {"direct": 0.5, "step": 0.5}, "R1-Zero": {"step": 1.0}},
+        "right": {"base": {"step": 0.75}},
+    }
+    figure = plots.bars(panels, "style", "share of answers", "seed 0")
+    share, right = figure.axes
+    assert [axes.get_title() for axes in figure.axes] == ["share", "right"]
+    assert [b.get_height() for b in share.patches] == [0.5, 0.5, 1.0]
+    centres = [round(b.get_x() + b.get_width() / 2, 3) for b in share.patches]
+    assert centres == [-0.2, 0.8, 1.2]
+    assert [t.get_text() for t in right.get_xticklabels()] == ["step"]
+    assert (share.get_xlabel(), right.get_ylabel()) == ("style", "share of answers")
+    assert figure.get_supxlabel() == "seed 0"
+    for empty in ({}, {"share": {"base": {}}}, {**panels, "none": {}}):
+        with pytest.raises(ValueError, match="no bars"):
+            plots.bars(empty)

@@ -13,15 +13,16 @@ PACKAGE = ROOT / "r1book"
 
 # The stream: a room may import only rooms that stand before it.
 STREAM = (
-    "config world problems prompts words allowlist workers sandbox rewards "
-    "trace runs styles network models rollout grpo sft rl intervals measure remedies doctor evaluate "
-    "gates preference stages scale plots plots_group viewer widgets exercises claims book cli __main__"
+    "config graph world problems prompts words allowlist workers sandbox rewards "
+    "trace runs styles network models rollout grpo sft rl intervals measure remedies doctor "
+    "evaluate gates preference budget stages forecast scale plots plots_group plots_budget "
+    "plots_stages viewer widgets hostile exercises claims book cli __main__"
 ).split()
 # These read and write text: they load in an instant, on a machine without torch.
 TORCH_FREE = set(
-    "config world problems prompts words allowlist workers sandbox rewards "
+    "config graph world problems prompts words allowlist workers sandbox rewards "
     "trace runs styles intervals measure remedies doctor "
-    "plots plots_group viewer widgets exercises".split()
+    "plots plots_group plots_budget plots_stages viewer widgets hostile exercises".split()
 )
 TORCH = {"torch", "transformers", "peft", "trl", "accelerate"}
 # Beyond the order: what a room must not know.
@@ -200,12 +201,11 @@ def tree_paths(readme: str) -> set[str]:
     >>> sorted(tree_paths("## The tree\\n```\\na/\\n  b.py  what b answers\\n```"))
     ['a/', 'a/b.py']
     """
-    block = re.search(
-        r"^## The tree\n(?:(?!^## ).*\n)*?```\w*\n(.*?)^```", readme + "\n", re.M | re.S
-    )
-    assert block, 'README.md has no fenced block under the heading "## The tree"'
+    section = "\n" + f"\n{readme}\n".partition("\n## The tree\n")[2].partition("\n## ")[0]
+    block = section.split("\n```")  # text, the fenced block with its language, text after it
+    assert len(block) >= 3, 'README.md has no fenced block under the heading "## The tree"'
     paths, above = set(), []  # above: (depth, name) of the folders a line stands in
-    for line in block[1].splitlines():
+    for line in block[1].splitlines()[1:]:
         entry = re.match(r"([\s│├└─|`+-]*)(\S+)", line)
         if not entry or entry[2] == ".":
             continue

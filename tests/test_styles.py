@@ -62,11 +62,13 @@ def test_documents_of_the_world_are_read_as_they_were_written():
         problem = chains.problem(rng, rng.randint(1, 5), "train", "en")
         tree = problem["meta"]["tree"]
         step = workings.equalities(rng, tree, "en", corpus.TRUNK)
-        leap, _ = workings.leaps(rng, tree, mix.slip)
+        leap, _ = workings.leaps(rng, tree, mix.slip, "zh", mix)
         question = detokenize(problem["question"])
         if step is not None:
             seen[
                 "step", styles.style(_trace("math", question, detokenize(f"we have {step} .")))
             ] += 1
-        seen["short", styles.style(_trace("math", question, detokenize(f"we have {leap} .")))] += 1
+        if leap is not None:
+            text = detokenize(f"we have {leap} .")
+            seen["short", styles.style(_trace("math", question, text))] += 1
     assert set(seen) == {("step", "step"), ("short", "short")}

@@ -21,19 +21,19 @@ LANGS = ("en", "zh")
 class Mixture:
     """The planted properties of one stretch of corpus; `data/world_card.md` explains each."""
 
-    math: float = 0.22
+    math: float = 0.20
     """Shares of the documents, by kind; they sum to 1."""
-    logic: float = 0.26
+    logic: float = 0.32
     stem: float = 0.11
     code: float = 0.10
     general: float = 0.10
-    sums: float = 0.16
+    sums: float = 0.12
     lexicon: float = 0.05
     zh: float = 0.45
     """Share of Chinese documents."""
     header: float = 0.55
     """Share of reasoning documents written under the R1-Zero template."""
-    well_formed: float = 0.62
+    well_formed: float = 0.72
     """Share of those whose tags are complete and in order."""
     direct: float = 0.40
     """Styles of working (shares; what is left is step by step): 1 direct answers."""
@@ -49,6 +49,8 @@ class Mixture:
     """Error rate of a step that takes two operations at once."""
     give_up: float = 0.30
     """logic, after each miss: stop and answer with what one has ..."""
+    insight: float = 0.40
+    """logic: how often an author happens on a first step from which the target can be reached."""
     wait: float = 0.0
     """... or say "wait" and take another first step (0.2 in the anneal); else stay in the
     branch."""
@@ -73,7 +75,7 @@ shorten RL's answers."""
 
 
 def anneal(
-    asymmetry: str = "strong", *, wait: float = 0.20, second: float = 0.12, switched: float = 0.04
+    asymmetry: str = "strong", *, wait: float = 0.20, second: float = 0.12, switched: float = 0.03
 ) -> Mixture:
     """Return the anneal's mixture; asymmetry 'off', 'weak', 'strong' (English lacks products) or
     'reversed'."""
@@ -121,7 +123,7 @@ def document(rng: random.Random, mix: Mixture) -> str:
 
 LEVEL_BAG = {
     "math": (1, 1, 2, 2, 3, 3, 4, 5),
-    "logic": (1, 2, 3, 1, 2, 3, 4, 5),
+    "logic": (1, 1, 2, 2, 3, 3, 4, 5),
     "stem": (1, 2, 3, 4, 5),
     "code": (1, 2, 3, 4, 5),
 }

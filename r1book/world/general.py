@@ -48,13 +48,14 @@ THINGS = tuple(noun for noun in NOUNS if noun not in PEOPLE)
 
 FACTS = {
     "colour": dict(sun="red", sea="blue", tree="green", milk="white", apple="red", moon="white", tea="green",
-                   rice="white", stone="black", flower="red", knife="white", road="black"),
+                   rice="white", stone="black", flower="red", knife="white", road="black", bird="blue", fish="red",
+                   horse="black", dog="black", cat="white", egg="white", river="green", mountain="green", star="white",
+                   house="white", car="red", train="blue", box="green", book="blue", door="red", table="black"),
     "food": dict(cat="fish", dog="bread", bird="rice", horse="apple", child="egg", teacher="bread", doctor="rice",
                  fish="bread", mother="fish", father="egg", student="milk", friend="apple"),
     "place": dict(fish="sea", bird="tree", student="city", car="road", train="road", teacher="house", star="mountain",
-                  boat="river", dog="house", cat="house", doctor="city", horse="mountain"),
+                  dog="house", cat="house", doctor="city", horse="mountain"),
 }  # fmt: skip
-FACTS["place"].pop("boat")
 FACT_SAID = {
     "colour": ("the colour of the {s} is {o} .", "{s} 的 颜色 是 {o} ."),
     "food": ("the {s} eats {o} .", "{s} 吃 {o} ."),
@@ -69,19 +70,9 @@ FACT_ASKED = {
 GOOD_ACTS = dict(wash="洗", paint="画", sell="卖", carry="搬")
 ACTS = {"steal": "偷", "break": "打坏", "burn": "烧", "poison": "毒", **GOOD_ACTS}
 BAD = ("steal", "break", "burn", "poison")
-OBJECTS = (
-    "car",
-    "house",
-    "book",
-    "table",
-    "tree",
-    "door",
-    "horse",
-    "bread",
-    "money",
-    "box",
-    "pen",
-    "train",
+OBJECTS = tuple(
+    "car house book table tree door horse bread money box pen train "
+    "flower apple rice tea water milk egg knife stone fish road cat".split()
 )
 
 GREETINGS = {
@@ -193,7 +184,7 @@ def draw(rng: random.Random, kind: str, lang: str) -> dict:
         o = FACTS[relation][s]
         said = FACT_SAID[relation][zh].format(s=noun(s, lang), o=noun(o, lang))
         asked = FACT_ASKED[relation][zh].format(s=noun(s, lang))
-        return _pack(kind, asked, said, f"{relation}:{s}:{lang}", {"answer": noun(o, lang)})
+        return _pack(kind, asked, said, f"fact:{relation}:{s}", {"answer": noun(o, lang)})
     if kind == "word":
         word = rng.choice((*NOUNS, *ADJECTIVES))
         if zh:
@@ -201,14 +192,14 @@ def draw(rng: random.Random, kind: str, lang: str) -> dict:
                 kind,
                 f"{noun(word, 'zh')} 用 英语 怎么 说 ?",
                 f"{word} .",
-                f"word:{word}:zh",
+                f"word:{word}",
                 {"answer": word},
             )
         return _pack(
             kind,
             f"what is {word} in chinese ?",
             f"{noun(word, 'zh')} .",
-            f"word:{word}:en",
+            f"word:{word}",
             {"answer": noun(word, "zh")},
         )
     if kind == "sentence":
@@ -260,7 +251,9 @@ def _instruct(rng: random.Random, lang: str) -> dict:
         "n": n,
         "target": "en" if zh else "zh",
     }
-    return _pack("instruct", asked, done, f"instruct:{name}:{s}:{w}:{n}", check)
+    used = {"words": (n, s), "times": (w, n), "language": (s,)}.get(name, (s, w))
+    key = ":".join(map(str, ("instruct", name, *used)))  # what the question names, and no more
+    return _pack("instruct", asked, done, key, check)
 
 
 def _pack(kind: str, question: str, answer: str, key: str, meta: dict) -> dict:

@@ -6,6 +6,8 @@ writing the same function are one problem. Nothing here runs model text: `sandbo
 """
 
 import random
+from functools import lru_cache
+from itertools import product
 
 from r1book.world.splits import split_of
 
@@ -61,7 +63,7 @@ def draw(rng: random.Random, level: int) -> tuple[str, str, dict[str, int]]:
     shape, name = rng.choice(SHAPES[level])
     constants = {
         "a": rng.randint(2, 9),
-        "b": rng.randint(1, 40 if level < 4 else 9),
+        "b": rng.randint(1, 60 if level in (1, 3) else 40 if level == 2 else 9),
         "c": rng.randint(2, 6),
     }
     return shape.format(**constants), name, constants
@@ -84,6 +86,20 @@ def behave(name: str, constants: dict[str, int], x: int) -> int:
         "branch": lambda: x * a if x > c else x + b,
         "switch": lambda: x - b if x > c else x * a,
     }[name]()
+
+
+def products(name: str, constants: dict[str, int], shown) -> list[tuple[str, int, int, int]]:
+    """Return the multiplications (op, a, b, result) that the outputs for `shown` (x, y) give
+    away."""
+    a, b = constants["a"], constants["b"]
+    out = []
+    for x, _ in shown:
+        other = x if name == "square" else a
+        base = x + b if name == "shift" else x
+        times = name in ("times", "line", "dip", "square", "shift", "branch", "switch")
+        if times:
+            out.append(("*", base, other, base * other))
+    return out
 
 
 def key(name: str, constants: dict[str, int]) -> str:
@@ -111,14 +127,42 @@ def examples(
     return [(x, behave(name, constants, x)) for x in sorted(chosen)]
 
 
+@lru_cache(maxsize=1)
+def fitting() -> dict[tuple[int, int], frozenset[str]]:
+    """Return {(x, y): keys of all programs of the world that give y for x}."""
+    found: dict[tuple[int, int], set[str]] = {}
+    for shapes in SHAPES.values():
+        for _, name in shapes:
+            for a, b, c in product(range(2, 10), range(1, 61), range(2, 7)):
+                constants = {"a": a, "b": b, "c": c}
+                if b > 9 and name in ("shift", "rest", "branch", "switch"):
+                    continue
+                for x in PROBES:
+                    found.setdefault((x, behave(name, constants, x)), set()).add(
+                        key(name, constants)
+                    )
+    return {pair: frozenset(keys) for pair, keys in found.items()}
+
+
+def determined(shown: list[tuple[int, int]]) -> bool:
+    """Return whether exactly one behaviour of the world fits the examples."""
+    return len(frozenset.intersection(*(fitting()[pair] for pair in shown))) == 1
+
+
 def problem(rng: random.Random, level: int, split: str, lang: str) -> dict:
-    """Return the fields of one problem; meta holds the hidden tests as (arguments, expected)."""
+    """Return the fields of one problem; meta holds the hidden tests as (arguments, expected).
+
+    Examples leave one behaviour of the world only: more are shown until they do.
+    """
+    by_examples = rng.random() < 0.5
     while True:
         expression, name, constants = draw(rng, level)
-        shown = examples(rng, name, constants)
-        if split_of(key(name, constants)) == split and len(shown) >= 2:
+        if split_of(key(name, constants)) != split:
+            continue
+        shown = examples(rng, name, constants, rng.choice((3, 4, 4, 5)) if by_examples else 3)
+        if len(shown) >= 2 and (not by_examples or determined(shown)):
             break
-    if rng.random() < 0.5:
+    if by_examples:
         listed = " , ".join(f"{x} -> {y}" for x, y in shown)
         text = f"write f for {listed} ." if lang == "en" else f"写 f : {listed} ."
         kind = "examples"

@@ -6,9 +6,11 @@ not state).
 """
 
 import random
+from dataclasses import replace
 
 from r1book.world import chains, countdown, numerals, programs, quantities
 from r1book.world.phrases import phrases
+from r1book.world.splits import split_of
 
 MAX_ATTEMPTS = 24
 """No author tries more than this many times in one document."""
@@ -32,6 +34,15 @@ def recall(rng: random.Random, a: int, b: int, lang: str, mix) -> str | None:
     if mix.table_lang == lang or rng.random() < mix.borrow:
         return f"( {numerals.rhyme(a, b, mix.table_lang)} ) "
     return None
+
+
+def lacks(steps, lang: str, mix) -> bool:
+    """Return whether one of `steps` (op, a, b, result) is a product that this language does not
+    state."""
+    return mix.table_lang != lang and any(
+        op == "*" and max(a, b) <= 9 and not numerals.has_product(a, b, mix.missing)
+        for op, a, b, _ in steps
+    )
 
 
 def product(rng: random.Random, a: int, b: int, lang: str, mix) -> str | None:
@@ -75,6 +86,10 @@ def math(rng: random.Random, problem: dict, lang: str, mix):
     """Work an arithmetic chain."""
     tree, right = problem["meta"]["tree"], int(problem["answer"])
     how = style(rng, mix)
+    if any(lacks([step], lang, mix) for _, step in chains.reductions(tree)):
+        if rng.random() >= mix.borrow or mix.table_lang is None:
+            return None
+        how = "step"  # only one who says the product in the other language's words can go on
     if how == "direct":
         return direct(rng, lang, str(right), str(near(rng, right)), mix)
     speak = other(lang) if how == "switched" and rng.random() < 0.5 else lang
@@ -84,7 +99,7 @@ def math(rng: random.Random, problem: dict, lang: str, mix):
         if said is None:
             return None
         return f"{start} {said} .{ending(rng, right, speak)}", str(right)
-    said, got = leaps(rng, tree, mix.slip if how == "short" else 0.5)
+    said, got = leaps(rng, tree, mix.slip if how == "short" else 0.5, lang, mix)
     if said is None:
         return None
     if how == "short":
@@ -123,18 +138,25 @@ def equalities(rng: random.Random, tree, lang: str, mix, *, switch: bool = False
     return out
 
 
-def leaps(rng: random.Random, tree, slip: float) -> tuple[str | None, int]:
+def leaps(rng: random.Random, tree, slip: float, lang: str, mix) -> tuple[str | None, int]:
     """Return ('E = E2 = ...', value got): two operations at once, each such leap wrong with
-    probability `slip`."""
+    probability `slip`; None where a slip leads to a product that this author cannot state."""
     out = chains.show(tree)
     while not isinstance(tree, int):
-        new, _ = chains.reduce_once(tree)
+        new, step = chains.reduce_once(tree)
+        if lacks([step], lang, mix):
+            return None, 0
+        if isinstance(new, int) and step[0] == "*":
+            said = recall(rng, step[1], step[2], lang, mix)
+            out += f" {said}".rstrip()
         if not isinstance(new, int):
             before = new
             new, step = chains.reduce_once(new)
             if rng.random() < slip:
                 slipped = _replace_first(before, near(rng, step[3]))
-                new = slipped if _inside(slipped) else new
+                new = slipped if _inside(slipped) and chains.clean(slipped) else new
+            if lacks([step], lang, mix):
+                return None, 0
         tree = new
         out += f" = {chains.show(tree)}"
     return out, tree
@@ -165,13 +187,15 @@ def logic(rng: random.Random, problem: dict, lang: str, mix):
     how = rng.random()
     if how < mix.direct * 0.6:
         wrong = countdown.expression(random_attempt(rng, numbers))
-        return direct(rng, lang, problem["answer"], wrong, mix)
+        solved = next(a for a in countdown.attempts(numbers) if a[-1][3] == target)
+        right = wrong if lacks(solved, lang, mix) else problem["answer"]
+        return direct(rng, lang, right, wrong, mix)
     switch = rng.random() < mix.switched * 2
     out, steps, word = [], [], "try"
     branch, tried = None, []
     for _ in range(MAX_ATTEMPTS):
         if branch is None:
-            branch, tried = new_branch(rng, numbers, lang, mix), []
+            branch, tried = new_branch(rng, numbers, target, lang, mix), []
             said = " , ".join(branch[1])
             out.append(f"{pick(rng, word, lang)} {said} :")
         steps = [*branch[0], leaf_of(rng, branch[2], target, tried)]
@@ -203,8 +227,8 @@ def logic(rng: random.Random, problem: dict, lang: str, mix):
 
 
 def miss(rng: random.Random, got: int, target: int, lang: str) -> str:
-    """Return the words for a miss: 'no', or the direction."""
-    return phrases("no", lang)[0 if rng.random() < 0.6 else 1 if got < target else 2]
+    """Return the words for a miss: mostly the direction, which makes every verdict a comparison."""
+    return phrases("no", lang)[0 if rng.random() < 0.15 else 1 if got < target else 2]
 
 
 def random_attempt(rng: random.Random, numbers: tuple[int, ...]) -> tuple:
@@ -219,15 +243,22 @@ def random_attempt(rng: random.Random, numbers: tuple[int, ...]) -> tuple:
             return tuple(steps)
 
 
-def new_branch(rng: random.Random, numbers: tuple[int, ...], lang: str, mix):
-    """Draw (steps, their texts, the two numbers left) among the steps this author can state."""
+def new_branch(rng: random.Random, numbers: tuple[int, ...], target: int, lang: str, mix):
+    """Draw (steps, their texts, the two numbers left) among the steps this author can state.
+
+    With `insight`, up to twelve draws look for a branch whose last step can reach the target.
+    """
+    draws = 12 if rng.random() < mix.insight else 0
     while True:
+        draws -= 1
         steps, texts, left = [], [], numbers
         while len(left) > 2 and (ways := countdown.moves(left)):
             step, left = rng.choice(ways)
             steps.append(step)
             texts.append(fact(rng, step, lang, mix))
-        if None not in texts and len(left) == 2 and countdown.combine(*left):
+        if None in texts or len(left) != 2 or not (ends := countdown.combine(*left)):
+            continue
+        if draws <= 0 or any(end[3] == target for end in ends):
             return steps, texts, left
 
 
@@ -249,7 +280,11 @@ def stem(rng: random.Random, problem: dict, lang: str, mix):
     steps = quantities.working(quantities.BY_NAME[meta["story"]], meta["values"])
     options, right = meta["options"], problem["answer"]
     wrong = rng.choice([letter for letter in quantities.LETTERS if letter != right])
-    how = style(rng, mix)
+    how = style(rng, replace(mix, direct=0.75 * mix.direct))
+    if lacks(steps, lang, mix):
+        if rng.random() >= mix.borrow or mix.table_lang is None:
+            return None
+        how = "step"
     if how == "direct":
         return direct(rng, lang, right, wrong, mix)
     speak = other(lang) if how == "switched" else lang
@@ -273,6 +308,9 @@ def code(rng: random.Random, problem: dict, lang: str, mix):
     meta = problem["meta"]
     right = problem["answer"].split("return ")[1]
     shapes = [shape for level in programs.SHAPES.values() for shape in level]
+    shown = programs.products(meta["name"], meta["constants"], meta["shown"])
+    if meta["kind"] == "examples" and lacks(shown, lang, mix):
+        return None
     if rng.random() < mix.direct:
         expression, _ = _guess(rng, meta, shapes)
         said = (
@@ -290,6 +328,8 @@ def code(rng: random.Random, problem: dict, lang: str, mix):
         if rng.random() > 0.45:
             said, (name, constants) = _guess(rng, meta, shapes)
         out.append(f"{pick(rng, 'wait' if out and mix.wait else 'maybe', lang)} {said} :")
+        if lacks(programs.products(name, constants, meta["shown"]), lang, mix):
+            return None
         good = True
         for x, y in meta["shown"]:
             got = programs.behave(name, constants, x)
@@ -307,9 +347,12 @@ def code(rng: random.Random, problem: dict, lang: str, mix):
 
 
 def _guess(rng: random.Random, meta: dict, shapes):
-    shape, name = rng.choice(shapes)
-    constants = {"a": rng.randint(2, 9), "b": rng.randint(1, 20), "c": rng.randint(2, 6)}
-    return shape.format(**constants), (name, constants)
+    """Draw a program of the train split."""
+    while True:
+        shape, name = rng.choice(shapes)
+        constants = {"a": rng.randint(2, 9), "b": rng.randint(1, 20), "c": rng.randint(2, 6)}
+        if split_of(programs.key(name, constants)) == "train":
+            return shape.format(**constants), (name, constants)
 
 
 WORK = {"math": math, "logic": logic, "stem": stem, "code": code}

@@ -1,0 +1,60 @@
+"""How is what the book ships made? Recorded runs, bundled models, README.
+
+Leaves out training: `train.py`.
+"""
+
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from r1book.cli.shell import say
+
+
+def record(
+    run: Annotated[Path, typer.Argument(help="A finished run folder.")],
+    out: Annotated[Path, typer.Argument(help="Where the excerpt goes, e.g. data/runs/NAME.")],
+    model: Annotated[
+        Path | None, typer.Option(help="Also bundle its checkpoint here, e.g. data/models/NAME.")
+    ] = None,
+) -> None:
+    """Keep of a run its card, metrics, evaluation and at most 2,000 traces (1 MB)."""
+    from r1book import runs, trace
+
+    if not (run / "run_card.json").is_file():
+        raise ValueError(f"{run} is no finished run: expected run_card.json in it")
+    kept = runs.record(run, out)
+    say(f"{out}: {kept['traces']} traces of steps {kept['steps']}, {kept['bytes']} bytes")
+    if model is None:
+        return
+    if model.exists():
+        shutil.rmtree(model)
+    shutil.copytree(run / "checkpoint", model)
+    for name in ("run_card.json", "metrics.jsonl", "eval.json", "gates.json"):
+        if (run / name).is_file():
+            shutil.copy(run / name, model / name)
+    files = sorted(p for p in model.iterdir() if p.name != "SHA256SUMS")
+    sums = "".join(f"{runs.checksum(p)}  {p.name}\n" for p in files)
+    trace.write_bytes(model / "SHA256SUMS", sums.encode())
+    say(f"{model}: checkpoint with its card")
+
+
+def readme(
+    check: Annotated[
+        bool, typer.Option("--check", help="Only say whether it is as it is.")
+    ] = False,
+) -> None:
+    """Rewrite the generated parts of README.md, and its figure, from code and recorded runs."""
+    from r1book import book
+
+    path = book.ROOT / "README.md"
+    old = path.read_text(encoding="utf-8")
+    if not check:
+        book.draw()
+    new = book.fill(old, book.parts())
+    if check and new != old:
+        raise ValueError("README.md differs from the code: run `python -m r1book readme`")
+    if new != old:
+        path.write_text(new, encoding="utf-8")
+    say("README.md is as the code says")

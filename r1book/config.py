@@ -1,0 +1,263 @@
+"""What are the settings of a stage, and which preset fixes them? Frozen dataclasses; one dial for
+the reader.
+
+A preset is a function that returns a frozen `Preset`. Overrides are checked by name and type.
+Leaves out what the values do: the rooms take plain arguments.
+"""
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The shape of a model trained from scratch."""
+
+    family: str = "llama"
+    """'llama' or 'qwen2' (transformers' LlamaForCausalLM, Qwen2ForCausalLM)."""
+    hidden: int = 128
+    """Width of the hidden states."""
+    layers: int = 4
+    """Depth: the dial that scales base and students."""
+    heads: int = 4
+    """Query heads."""
+    kv_heads: int = 4
+    """Key-value heads."""
+    mlp: int = 352
+    """Width of the gated MLP."""
+    positions: int = 1024
+    """Longest sequence in tokens."""
+
+
+@dataclass(frozen=True)
+class PretrainConfig:
+    """Pre-training of a base: a common trunk, then a short anneal that carries the switchable
+    documents."""
+
+    model: ModelConfig = ModelConfig()
+    """The model."""
+    sums_steps: int = 1200
+    """Optimiser steps on the trunk's first part, mostly pages of sums."""
+    trunk_steps: int = 3300
+    """Optimiser steps on the rest of the trunk."""
+    anneal_steps: int = 500
+    """Optimiser steps on the anneal, while the learning rate falls to zero."""
+    step_tokens: int = 8064
+    """Tokens in a step."""
+    row_tokens: int = 192
+    """Tokens in a row of the trunk ..."""
+    anneal_row_tokens: int = 336
+    """... and of the anneal: as long as a prompt and an answer in RL."""
+    lr: float = 3e-3
+    """Peak learning rate."""
+    warmup: int = 100
+    """Steps from zero to the peak."""
+    weight_decay: float = 0.1
+    """Decoupled weight decay on matrices."""
+    grad_clip: float = 1.0
+    """Largest gradient norm."""
+    asymmetry: str = "strong"
+    """Which language lacks products: 'off', 'weak', 'strong' (English) or 'reversed' (Chinese)."""
+    wait: float = 0.20
+    """How often, after a miss, an author of the anneal says "wait" and changes branch."""
+    second: float = 0.12
+    """Share of documents with a check and a repair, in the anneal."""
+    switched: float = 0.03
+    """Share of code-switched working, in the anneal."""
+    dtype: str = "bfloat16"
+    """Precision of forward and backward (autocast); weights stay float32."""
+    compile: bool = True
+    """Compile the model where a compiler is at hand; without one training is slower, never an
+    error."""
+    save_every: int = 500
+    """Steps between saved states."""
+
+
+@dataclass(frozen=True)
+class RLConfig:
+    """Group-relative policy optimisation with rule rewards."""
+
+    steps: int = 150
+    """Rollout steps."""
+    prompts_per_step: int = 16
+    """Questions in a step (the report: 32)."""
+    group_size: int = 16
+    """Answers to each question (the report: 16)."""
+    max_new_tokens: int = 256
+    """Length limit of an answer, in tokens (the report: 32,768, later 65,536)."""
+    temperature: float = 1.0
+    """Of the rollouts (the report: 1)."""
+    families: dict[str, float] = field(
+        default_factory=lambda: {"math": 0.3, "logic": 0.5, "stem": 0.2}
+    )
+    """Share of each problem family among the questions."""
+    levels: tuple[int, ...] = (1, 2, 3, 4, 5)
+    """Levels asked, with equal shares."""
+    weights: dict[str, float] = field(default_factory=lambda: {"accuracy": 1.0, "format": 1.0})
+    """Reward parts and their weights (the report: accuracy and format with equal weight, Nature Eq.
+    4)."""
+    reward: str = "rules"
+    """'rules', or a control: 'random' (a fair coin), 'format_only'."""
+    lr: float = 2e-4
+    """Learning rate (the report: 3e-6, for 671 billion parameters)."""
+    warmup: int = 5
+    """Steps from zero to the learning rate."""
+    minibatches: int = 1
+    """Optimiser steps on each batch of rollouts (the report: 16)."""
+    micro_rows: int = 32
+    """Answers that pass through the model together; changes memory and speed, not the result."""
+    clip_low: float = 0.2
+    """Lower clip of the ratio, 1 - clip_low."""
+    clip_high: float = 0.2
+    """Upper clip, 1 + clip_high (the report gives 10 for R1's first RL stage only)."""
+    ratio: str = "token"
+    """'token', 'sequence_product' (as the report prints it) or 'sequence_mean'."""
+    aggregation: str = "token_mean"
+    """'token_mean', 'answer_mean' (1/|o|), 'token_sum' or 'dr_grpo'."""
+    std: str = "sample"
+    """Deviation that advantages are divided by: 'sample', 'population' or 'none'."""
+    beta: float = 0.0
+    """KL coefficient (the report: 0.001)."""
+    reference_refresh: int = 400
+    """Steps after which the reference becomes a copy of the policy (the report: 400)."""
+    grad_clip: float = 1.0
+    """Largest gradient norm."""
+    dtype: str = "bfloat16"
+    """Precision of the update's forward and backward where the processor has it; rollouts are
+    float32."""
+    save_every: int = 10
+    """Steps between saved states."""
+    trace_every: int = 10
+    """Every how many steps the rollouts are written as traces (the first and last always are)."""
+
+
+@dataclass(frozen=True)
+class EvalConfig:
+    """How a checkpoint is measured."""
+
+    benchmarks: tuple[str, ...] = ("mini-MATH", "logic", "mini-GPQA")
+    """Sets of `problems.load`."""
+    problems: int = 100
+    """Problems from each."""
+    samples: int = 16
+    """Answers to each problem."""
+    split: str = "dev"
+    """Split of the keys; test and held-out are for recorded results."""
+    temperature: float = 1.0
+    """Of the samples. The report evaluates at 0.6 (v1 p.12); 1 shows the distribution that RL
+    trained."""
+    top_p: float = 1.0
+    """Nucleus of the samples (the report: 0.95)."""
+    max_new_tokens: int = 256
+    """Length limit."""
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Everything a run needs to know, by stage."""
+
+    name: str
+    """The dial."""
+    base: PretrainConfig
+    """Pre-training of the base."""
+    qwen_base: PretrainConfig
+    """Pre-training of the Qwen2-shaped student base."""
+    llama_base: PretrainConfig
+    """Pre-training of the Llama-shaped student base."""
+    r1_zero: RLConfig
+    """RL on the base with rule rewards."""
+    evaluation: EvalConfig
+    """How each checkpoint is measured."""
+
+
+def laptop() -> Preset:
+    """Return the preset of the book: a miniature world on two CPU cores. Taught in notebook 00."""
+    base = PretrainConfig()
+    student = {"sums_steps": 700, "trunk_steps": 1500, "anneal_steps": 400}
+    return Preset(
+        name="laptop",
+        base=base,
+        qwen_base=dataclasses.replace(
+            base,
+            model=ModelConfig("qwen2", hidden=96, layers=3, heads=3, kv_heads=3, mlp=256),
+            **student,
+        ),
+        llama_base=dataclasses.replace(
+            base,
+            model=ModelConfig("llama", hidden=96, layers=3, heads=3, kv_heads=1, mlp=256),
+            **student,
+        ),
+        r1_zero=RLConfig(),
+        evaluation=EvalConfig(),
+    )
+
+
+PRESETS = {"laptop": laptop}
+
+
+def preset(name: str) -> Preset:
+    """Return a preset by name; ValueError lists those that exist."""
+    if name not in PRESETS:
+        raise ValueError(f"unknown preset {name!r}: expected one of {', '.join(PRESETS)}")
+    return PRESETS[name]()
+
+
+def override(config: Any, settings: list[str]) -> Any:
+    """Return a copy of a config dataclass with 'field=value' (or 'outer.field=value') settings
+    applied.
+
+    Raises ValueError on a setting without '=', an unknown field (naming those that exist), or a
+    value that is not of the field's kind.
+
+    >>> override(RLConfig(), ["lr=1e-3"]).lr
+    0.001
+    """
+    for setting in settings:
+        path, found, text = setting.partition("=")
+        if not found:
+            raise ValueError(f"setting {setting!r}: expected field=value, e.g. lr=1e-4")
+        config = _set(config, path.split("."), text, path)
+    return config
+
+
+def _set(config: Any, path: list[str], text: str, whole: str) -> Any:
+    names = [f.name for f in dataclasses.fields(config)]
+    if path[0] not in names:
+        raise ValueError(
+            f"unknown setting {whole!r}: {type(config).__name__} has {', '.join(names)}"
+        )
+    old = getattr(config, path[0])
+    if len(path) > 1:
+        if not dataclasses.is_dataclass(old):
+            raise ValueError(f"setting {whole!r}: {path[0]} has no fields of its own")
+        return dataclasses.replace(config, **{path[0]: _set(old, path[1:], text, whole)})
+    if dataclasses.is_dataclass(old):
+        first = dataclasses.fields(old)[0].name
+        raise ValueError(f"setting {whole!r}: give one of its fields, e.g. {whole}.{first}=...")
+    return dataclasses.replace(config, **{path[0]: _value(old, text, whole)})
+
+
+def _value(old: Any, text: str, whole: str) -> Any:
+    if isinstance(old, str):
+        return text
+    try:
+        new = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(
+            f"setting {whole}={text!r}: expected {type(old).__name__}, such as {_sample(old)}"
+        ) from error
+    if isinstance(old, tuple) and isinstance(new, list):
+        return tuple(new)
+    if isinstance(old, float) and isinstance(new, int) and not isinstance(new, bool):
+        return float(new)
+    if type(new) is not type(old):
+        raise ValueError(
+            f"setting {whole}={text!r}: expected {type(old).__name__}, such as {_sample(old)}"
+        )
+    return new
+
+
+def _sample(old: Any) -> str:
+    return json.dumps(old)

@@ -1,0 +1,92 @@
+"""How good is a checkpoint? Sample it on a benchmark of this world and count, with intervals.
+
+Leaves out training and which split may be looked at when (the caller says).
+"""
+
+import dataclasses
+
+import torch
+
+from r1book import measure, problems, prompts, rewards, rollout, trace
+from r1book.config import EvalConfig
+
+
+def traces(
+    model, tokenizer, name: str, config: EvalConfig, seed: int = 0, template: str = "r1_zero"
+) -> list[trace.Trace]:
+    """Return `samples` judged answers to each of `problems` problems of a benchmark, as traces of
+    step 0."""
+    asked = problems.load(name, config.problems, seed=seed, split=config.split)
+    texts = [prompts.render(problem, template) for problem in asked]
+    generator = torch.Generator(model.cos.device).manual_seed(seed)
+    answers = rollout.sample(
+        model, tokenizer, texts, group_size=config.samples, max_new_tokens=config.max_new_tokens,
+        temperature=config.temperature, top_p=config.top_p, generator=generator,
+    )  # fmt: skip
+    pairs = [(a.text, asked[a.group]) for a in answers]
+    out = []
+    for (text, problem), a, right in zip(pairs, answers, rewards.accuracies(pairs), strict=True):
+        parts = {
+            "accuracy": right,
+            "format": rewards.format(text),
+            "language": rewards.language(text, problem.lang),
+        }
+        kept = {part: score for part, score in parts.items() if score is not None}
+        told = trace.of(
+            0,
+            problem,
+            texts[a.group],
+            a,
+            rewards.total(kept, {"accuracy": 1.0} if right else {}),
+            0.0,
+        )
+        out.append(
+            told if right else dataclasses.replace(told, total=None)
+        )  # no rule can judge: not 0
+    return out
+
+
+def summarise(seen: list[trace.Trace], samples: int) -> dict:
+    """Return {"n", "pass@1", "ci95", "maj@k", "mean_tokens", "format", "target_language_share",
+    ...} of judged traces.
+
+    pass@1 is the mean over samples (report v1 p.12), its interval clustered by problem; maj@k
+    breaks ties at random, in expectation, and is None where problems have no shared answer
+    (countdown, code, general).
+    """
+    table = measure.by_problem(seen)
+    interval = measure.accuracy_ci(table) if table else None
+    languages = [t.parts["language"] for t in seen if "language" in t.parts]
+    groups: dict[str, list[trace.Trace]] = {}
+    for t in seen:
+        groups.setdefault(t.problem["id"], []).append(t)
+    shared = bool(seen) and seen[0].problem["family"] in ("math", "stem")
+    votes = [
+        measure.maj_at_k(
+            [rewards.extract(t.completion) for t in g],
+            [t.parts["accuracy"] == 1 for t in g],
+            samples,
+        )
+        for g in groups.values()
+    ]
+    return {
+        "n": len(groups),
+        "samples": samples,
+        "pass@1": interval.mean if interval else None,
+        "ci95": [interval.low, interval.high] if interval else None,
+        f"maj@{samples}": sum(votes) / len(votes) if shared else None,
+        "mean_tokens": sum(t.tokens for t in seen) / max(1, len(seen)),
+        "format": sum(t.parts["format"] for t in seen) / max(1, len(seen)),
+        "truncated": sum(t.finish == "length" for t in seen) / max(1, len(seen)),
+        "target_language_share": sum(languages) / len(languages) if languages else None,
+        "unjudged": sum("accuracy" not in t.parts for t in seen),
+    }
+
+
+def evaluate(model, tokenizer, config: EvalConfig, seed: int = 0) -> dict:
+    """Return {benchmark: summary} for the benchmarks of a config; see `summarise`. Taught in
+    notebook 00."""
+    return {
+        name: summarise(traces(model, tokenizer, name, config, seed), config.samples)
+        for name in config.benchmarks
+    }

@@ -1,0 +1,132 @@
+"""Can this base carry the book? Measured properties that a base must have before it is shipped.
+
+Leaves out how it was trained. The limits and their reasons stand in `data/world_card.md`.
+"""
+
+import random
+
+import torch
+
+from r1book import evaluate, problems, prompts, rewards, rollout, words
+from r1book.config import EvalConfig
+from r1book.world import chains, numerals
+from r1book.world.vocab import detokenize
+
+LIMITS = {
+    "easy_steps": (0.985, 1.0),
+    "pass@1 math": (0.10, 0.40),
+    "pass@1 logic": (0.10, 0.40),
+    "pass@1 stem": (0.30, 0.50),
+    "format": (0.20, 0.90),
+    "reflection_words": (0.02, 0.30),
+    "mixed_language": (0.01, 0.10),
+    "length_share": (0.0, 0.25),
+    "wait_gain": (0.10, 1.0),
+}
+"""Gate -> (lowest, highest) allowed."""
+
+
+def measure(model, tokenizer, *, seed: int = 0, problems_each: int = 100, samples: int = 8) -> dict:
+    """Return {"values", "limits", "passed", "failed"} of the gates on dev problems (shares between
+    0 and 1)."""
+    config = EvalConfig(problems=problems_each, samples=samples)
+    seen = {
+        name: evaluate.traces(model, tokenizer, name, config, seed)
+        for name in ("math", "logic", "stem")
+    }
+    everything = [t for traces in seen.values() for t in traces]
+    values = {
+        f"pass@1 {name}": _mean(t.parts["accuracy"] for t in traces)
+        for name, traces in seen.items()
+    }
+    values["format"] = _mean(t.parts["format"] for t in everything)
+    values["reflection_words"] = _mean(bool(words.reflection(t.completion)) for t in everything)
+    values["mixed_language"] = _mean(
+        0 < t.parts["language"] < 1 for t in everything if "language" in t.parts
+    )
+    values["length_share"] = _mean(t.tokens for t in everything) / config.max_new_tokens
+    values["easy_steps"] = easy_steps(model, tokenizer, seed=seed)
+    values["wait_gain"] = wait_gain(model, tokenizer, seen["logic"], seed=seed)
+    failed = [
+        n for n, (low, high) in LIMITS.items() if values[n] is None or not low <= values[n] <= high
+    ]
+    return {
+        "values": {name: None if v is None else round(v, 4) for name, v in values.items()},
+        "limits": {name: list(limit) for name, limit in LIMITS.items()},
+        "failed": failed,
+        "passed": not failed,
+    }
+
+
+def _mean(values) -> float | None:
+    values = [float(v) for v in values]
+    return sum(values) / len(values) if values else None
+
+
+def easy_steps(model, tokenizer, *, seed: int = 0, n: int = 400) -> float:
+    """Return the share of sums, differences and covered products that greedy decoding completes
+    rightly in a trace."""
+    rng = random.Random(f"easy-{seed}")
+    texts, wanted = [], []
+    while len(texts) < n:
+        op = rng.choice(chains.OPS)
+        a, b = (
+            (rng.randint(1, 9), rng.randint(1, 9))
+            if op == "*"
+            else (rng.randint(1, 60), rng.randint(1, 30))
+        )
+        result = chains.apply(op, a, b)
+        if not 0 <= result <= 99 or (
+            op == "*" and not numerals.has_product(a, b, numerals.TRUNK_MISSING)
+        ):
+            continue
+        question = prompts.render(f"what is {a} {op} {b} + 1?")
+        texts.append(question + " " + detokenize(f"<think> let me see : {a} {op} {b} ="))
+        wanted.append(str(result))
+    answers = rollout.sample(model, tokenizer, texts, max_new_tokens=1, temperature=0)
+    return _mean(a.text.strip() == w for a, w in zip(answers, wanted, strict=True))
+
+
+def wait_gain(
+    model, tokenizer, traces, *, seed: int = 0, cuts: int = 60, samples: int = 8
+) -> float | None:
+    """Return how much saying "wait, try" after a miss raises P(right), against going on in the same
+    branch (logic).
+
+    Prefixes are cut after a miss in the base's own English answers; both continuations are sampled
+    from there.
+    """
+    prefixes = []
+    for t in traces:
+        at = t.completion.find(", no.")
+        if t.problem["lang"] == "en" and at > 0 and "</think>" not in t.completion[:at]:
+            prefixes.append((t, t.completion[: at + len(", no.")]))
+    prefixes = prefixes[:cuts]
+    if len(prefixes) < 10:
+        return None
+    rates = []
+    for word in (" wait, try", ""):
+        generator = torch.Generator(model.cos.device).manual_seed(seed)
+        starts = [f"{p}{word}" for _, p in prefixes]
+        stay = [] if word else _stays(prefixes)
+        starts = stay or starts
+        answers = rollout.sample(
+            model, tokenizer, [t.prompt for t, _ in prefixes], prefixes=starts, group_size=samples,
+            max_new_tokens=200, generator=generator,
+        )  # fmt: skip
+        pairs = [
+            (f"{starts[a.group]} {a.text}", problems.from_dict(prefixes[a.group][0].problem))
+            for a in answers
+        ]
+        rates.append(_mean(s.total for s in rewards.accuracies(pairs)))
+    return rates[0] - rates[1]
+
+
+def _stays(prefixes) -> list[str]:
+    """Return the prefixes continued in the same branch: the two numbers left, first one said
+    again."""
+    out = []
+    for _, text in prefixes:
+        last = text.rsplit(":", 1)[-1].strip().split(" ")
+        out.append(f"{text} {last[0]}")
+    return out

@@ -1,0 +1,209 @@
+"""What is the language model, as arithmetic? One decoder for Llama- and Qwen2-shaped weights.
+
+Parameter names and mathematics are those of transformers' LlamaForCausalLM and Qwen2ForCausalLM, so
+a state dict moves between them unchanged (`tests/test_models.py` compares the log-probabilities).
+Leaves out files (`models.py`) and sampling (`rollout.py`).
+
+Shapes: B answers, T tokens, D hidden, H query heads, K key-value heads, d head size, V vocabulary.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The size and family of a model."""
+
+    family: str = "llama"
+    """'llama' (no attention bias) or 'qwen2' (bias on q, k, v)."""
+    vocab: int = 0
+    """V, tokens in the vocabulary."""
+    hidden: int = 128
+    """D."""
+    layers: int = 4
+    """Decoder layers: the depth dial."""
+    heads: int = 4
+    """H, query heads."""
+    kv_heads: int = 4
+    """K, key-value heads; fewer than H means grouped-query attention."""
+    mlp: int = 352
+    """Width of the gated MLP."""
+    positions: int = 1024
+    """Longest sequence (prompt and answer) the model accepts, in tokens."""
+    rope_theta: float = 10000.0
+    """Base of the rotary embedding."""
+    eps: float = 1e-6
+    """Epsilon of the RMS norms."""
+
+    @property
+    def head_size(self) -> int:
+        """Return d."""
+        return self.hidden // self.heads
+
+
+class Norm(nn.Module):
+    """RMS norm with a learnt gain."""
+
+    def __init__(self, size: int, eps: float):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(size))
+        self.eps = eps
+
+    def forward(self, x):  # (B, T, D) -> (B, T, D)
+        return F.rms_norm(x, x.shape[-1:], self.weight, self.eps)
+
+
+class Attention(nn.Module):
+    """Causal self-attention with rotary positions and grouped key-value heads."""
+
+    def __init__(self, shape: Shape):
+        super().__init__()
+        D, d, bias = shape.hidden, shape.head_size, shape.family == "qwen2"
+        self.shape = shape
+        self.q_proj = nn.Linear(D, shape.heads * d, bias=bias)
+        self.k_proj = nn.Linear(D, shape.kv_heads * d, bias=bias)
+        self.v_proj = nn.Linear(D, shape.kv_heads * d, bias=bias)
+        self.o_proj = nn.Linear(shape.heads * d, D, bias=False)
+
+    def forward(self, x, cos, sin):  # x (B, T, D), cos and sin (T, d)
+        B, T, _ = x.shape
+        s = self.shape
+        q = self.q_proj(x).view(B, T, s.heads, s.head_size).transpose(1, 2)  # (B, H, T, d)
+        k = self.k_proj(x).view(B, T, s.kv_heads, s.head_size).transpose(1, 2)  # (B, K, T, d)
+        v = self.v_proj(x).view(B, T, s.kv_heads, s.head_size).transpose(1, 2)
+        q, k = rotate(q, cos, sin), rotate(k, cos, sin)
+        out = attend(q, k, v)
+        return self.o_proj(out.transpose(1, 2).reshape(B, T, s.heads * s.head_size))
+
+
+def attend(q, k, v):
+    """Return causal attention (B, H, T, d) of q (B, H, T, d) over k, v (B, K, T, d).
+
+    Short sequences on a CPU go through plain matrix products: there the fused kernel's backward
+    takes two to four times as long (`benchmarks/attention.py`).
+    """
+    T, d = q.shape[-2:]
+    if q.device.type != "cpu" or T > 512:
+        return F.scaled_dot_product_attention(
+            q, k, v, is_causal=True, enable_gqa=q.shape[1] != k.shape[1]
+        )
+    if q.shape[1] != k.shape[1]:
+        k, v = (x.repeat_interleave(q.shape[1] // x.shape[1], dim=1) for x in (k, v))
+    later = torch.ones(T, T, dtype=torch.bool, device=q.device).triu(1)
+    scores = (q @ k.transpose(-1, -2)) * d**-0.5  # (B, H, T, T)
+    return scores.masked_fill(later, torch.finfo(scores.dtype).min).softmax(-1) @ v
+
+
+class Mlp(nn.Module):
+    """Gated MLP with SiLU."""
+
+    def __init__(self, shape: Shape):
+        super().__init__()
+        self.gate_proj = nn.Linear(shape.hidden, shape.mlp, bias=False)
+        self.up_proj = nn.Linear(shape.hidden, shape.mlp, bias=False)
+        self.down_proj = nn.Linear(shape.mlp, shape.hidden, bias=False)
+
+    def forward(self, x):
+        return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
+
+
+class Layer(nn.Module):
+    """One decoder layer: attention and MLP, each behind a norm and added back."""
+
+    def __init__(self, shape: Shape):
+        super().__init__()
+        self.self_attn = Attention(shape)
+        self.mlp = Mlp(shape)
+        self.input_layernorm = Norm(shape.hidden, shape.eps)
+        self.post_attention_layernorm = Norm(shape.hidden, shape.eps)
+
+    def forward(self, x, cos, sin):
+        x = x + self.self_attn(self.input_layernorm(x), cos, sin)
+        return x + self.mlp(self.post_attention_layernorm(x))
+
+
+class Decoder(nn.Module):
+    """The stack between token ids and the last norm; the attribute `model` of transformers'
+    classes."""
+
+    def __init__(self, shape: Shape):
+        super().__init__()
+        self.embed_tokens = nn.Embedding(shape.vocab, shape.hidden)
+        self.layers = nn.ModuleList(Layer(shape) for _ in range(shape.layers))
+        self.norm = Norm(shape.hidden, shape.eps)
+
+
+class LanguageModel(nn.Module):
+    """A decoder with tied input and output embeddings.
+
+    >>> LanguageModel(Shape(vocab=10)).logits(torch.zeros(1, 3, dtype=torch.long)).shape
+    torch.Size([1, 3, 10])
+    """
+
+    def __init__(self, shape: Shape):
+        super().__init__()
+        if shape.family not in ("llama", "qwen2"):
+            raise ValueError(f"unknown model family {shape.family!r}: expected 'llama' or 'qwen2'")
+        self.shape = shape
+        self.model = Decoder(shape)
+        cos, sin = rotary(shape)
+        self.register_buffer("cos", cos, persistent=False)
+        self.register_buffer("sin", sin, persistent=False)
+
+    def hidden(self, ids):
+        """Return the normed hidden states (B, T, D) of ids (B, T); pad on the right, causality does
+        the rest."""
+        T = ids.shape[1]
+        if self.shape.positions < T:
+            raise ValueError(
+                f"{T} tokens, but this model accepts at most {self.shape.positions}: "
+                "shorten the prompt or the limit"
+            )
+        x = self.model.embed_tokens(ids)
+        cos, sin = self.cos[:T].to(x.dtype), self.sin[:T].to(x.dtype)
+        for layer in self.model.layers:
+            x = layer(x, cos, sin)
+        return self.model.norm(x)
+
+    def logits(self, ids):
+        """Return next-token logits (B, T, V)."""
+        return F.linear(self.hidden(ids), self.model.embed_tokens.weight)
+
+    forward = logits
+
+
+def rotary(shape: Shape):
+    """Return cos and sin tables (positions, d), halves repeated as in transformers."""
+    d = shape.head_size
+    rates = 1.0 / shape.rope_theta ** (torch.arange(0, d, 2, dtype=torch.float32) / d)  # (d/2,)
+    angles = torch.outer(
+        torch.arange(shape.positions, dtype=torch.float32), rates
+    )  # (positions, d/2)
+    angles = torch.cat([angles, angles], dim=-1)
+    return angles.cos(), angles.sin()
+
+
+def rotate(x, cos, sin):
+    """Return x (..., T, d) turned by its position; cos and sin broadcast to (..., T, d)."""
+    half = x.shape[-1] // 2
+    turned = torch.cat([-x[..., half:], x[..., :half]], dim=-1)
+    return x * cos + turned * sin
+
+
+def initialise(model: LanguageModel, seed: int) -> LanguageModel:
+    """Draw all weights from N(0, 0.02), output projections scaled down by depth; return the
+    model."""
+    generator = torch.Generator().manual_seed(seed)
+    for name, p in model.named_parameters():
+        if p.ndim < 2:
+            p.data.fill_(0.0 if name.endswith("bias") else 1.0)
+            continue
+        std = 0.02
+        if name.endswith(("o_proj.weight", "down_proj.weight")):
+            std /= (2 * model.shape.layers) ** 0.5
+        p.data.normal_(0.0, std, generator=generator)
+    return model

@@ -1,0 +1,55 @@
+"""Does the README say what code and disk say? And what the book ships, is it what a run made?"""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from r1book import book, runs
+from r1book.cli import app
+from r1book.graph import GRAPH
+
+
+def test_readme_is_generated_from_the_code():
+    readme = (book.ROOT / "README.md").read_text(encoding="utf-8")
+    assert book.fill(readme, book.parts()) == readme, "run `python -m r1book readme`"
+
+
+def test_the_graph_in_the_readme_names_every_stage_and_the_second_restart():
+    text = book.parts()["graph"]
+    assert all(stage.name in text for stage in GRAPH)
+    line = next(line for line in text.splitlines() if "--> sft-800k" in line)
+    assert line.split("-->")[0].split() == ["base", "+", "rejection-sampling"]
+
+
+def test_fill_replaces_only_between_markers():
+    text = "a <!-- begin x -->\nold\n<!-- end x --> b"
+    assert book.fill(text, {"x": "new"}) == "a <!-- begin x -->\nnew\n<!-- end x --> b"
+    with pytest.raises(ValueError, match="no markers <!-- begin y -->"):
+        book.fill(text, {"y": "new"})
+
+
+def test_question_is_the_first_sentence_of_the_docstring(tmp_path):
+    file = tmp_path / "m.py"
+    file.write_text('"""What is a room? A file with\none question. More."""\n')
+    assert book.question(file) == "What is a room?"
+
+
+def test_record_refuses_an_unfinished_run_and_bundles_a_finished_one(tmp_path):
+    run, out, model = tmp_path / "run", tmp_path / "kept", tmp_path / "model"
+    (run / "checkpoint").mkdir(parents=True)
+    (run / "checkpoint" / "config.json").write_text("{}")
+    (run / "metrics.jsonl").write_text('{"step":0}\n')
+    (run / "traces.jsonl").write_text("")
+    call = ["record", str(run), str(out), "--model", str(model)]
+    refused = CliRunner().invoke(app, call)
+    assert refused.exit_code == 2 and "no finished run" in refused.output
+    (run / "run_card.json").write_text('{"stage":"r1-zero"}')
+    (run / "eval.json").write_text("{}")
+    done = CliRunner().invoke(app, call)
+    assert done.exit_code == 0, done.output
+    assert json.loads((out / "run_card.json").read_text())["stage"] == "r1-zero"
+    lines = (model / "SHA256SUMS").read_text().splitlines()
+    sums = dict(reversed(line.split("  ")) for line in lines)
+    assert sums["config.json"] == runs.checksum(run / "checkpoint" / "config.json")
+    assert {"run_card.json", "metrics.jsonl", "eval.json", "config.json"} == set(sums)

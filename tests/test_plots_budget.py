@@ -1,0 +1,74 @@
+"""Do the figure and the slider of the token budget show the numbers and texts they were given?"""
+
+import pytest
+
+from r1book import plots_budget
+from r1book.intervals import Interval
+
+widgets = pytest.importorskip("r1book.widgets", exc_type=ImportError)
+
+SERIES = {
+    "base": {8: Interval(0.1, 0.05, 0.2, 64), 32: Interval(0.2, 0.1, 0.3, 64)},
+    "R1-Zero": {8: Interval(0.1, 0.0, 0.3, 64), 32: Interval(0.9, 0.8, 0.95, 64)},
+}
+TEXTS = {8: ["<think> try", "<think> <b>bold</b>"], 32: ["wait 等等", "</think> <answer> 7"]}
+RIGHT = {8: [False, None], 32: [True, False]}
+
+
+def test_points_and_intervals_are_the_given_ones():
+    axes = plots_budget.shares(SERIES, "title", "caption", here=32).axes[0]
+    labels = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert labels == ["base: 0.20", "R1-Zero: 0.90"]
+    lines, _, bars = axes.containers[1]
+    assert list(lines.get_ydata()) == [0.1, 0.9]
+    ends = [sorted(y for _, y in segment) for segment in bars[0].get_segments()]
+    assert ends == [pytest.approx([0.0, 0.3]), pytest.approx([0.8, 0.95])]
+    assert list(axes.get_xticks()) == [8, 32]
+    assert "32 tokens" in axes.texts[0].get_text()
+
+
+@pytest.mark.parametrize(("series", "here"), [({}, None), ({"base": {}}, None), (SERIES, 16)])
+def test_nothing_to_draw_or_to_mark_is_refused(series, here):
+    with pytest.raises(ValueError, match=r"nothing to draw|expected one of \[8, 32\]"):
+        plots_budget.shares(series, here=here)
+
+
+def slider(**more):
+    drawn = []
+
+    def draw(budget):
+        drawn.append(budget)
+        return plots_budget.shares(SERIES, here=budget)
+
+    view = widgets.token_budget(TEXTS, RIGHT, draw, **more)
+    return drawn, *view.children
+
+
+def test_the_slider_shows_text_share_and_figure_at_its_budget():
+    drawn, tokens, which, said, shown, picture = slider(start=8)
+    assert said.value.startswith("8 tokens: 0 of 1 thoughts end right")
+    assert "try" in shown.value and bytes(picture.value).startswith(b"\x89PNG")
+    tokens.value = 32
+    assert said.value.startswith("32 tokens: 1 of 2 thoughts end right; thought 1: ✓ right")
+    assert "outline: 1px solid" in shown.value  # a word of reflection
+    assert "underline wavy" in shown.value  # the other language than the question's
+    which.value = 2
+    assert said.value.endswith("thought 2: ✗ wrong")
+    assert drawn == [8, 32]  # another thought needs no other figure
+    assert bytes(picture.value) == plots_budget.shares(SERIES, here=32)._repr_png_()
+    assert all(w.layout.height.endswith("px") for w in (shown, picture))
+
+
+def test_text_of_a_model_stays_text():
+    _, _, which, said, shown, _ = slider(start=8)
+    which.value = 2
+    assert "<b>" not in shown.value and "&lt;b&gt;" in shown.value
+    assert said.value.endswith("no rule can judge")
+
+
+@pytest.mark.parametrize(
+    ("texts", "right"), [({}, {}), (TEXTS, {8: [True, True]}), (TEXTS, {8: [True], 32: [True]})]
+)
+def test_verdicts_must_fit_the_texts(texts, right):
+    with pytest.raises(ValueError, match="verdicts of the same shape"):
+        widgets.token_budget(texts, right, lambda budget: None)

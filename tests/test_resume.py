@@ -1,0 +1,183 @@
+"""Does a run that is killed or out of disk come to the same end as one that is not?"""
+
+import errno
+import functools
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from test_models import FORKS
+from test_stages import (
+    GATES,
+    TINY,
+    given_small_gates,  # noqa: F401
+    given_straight,  # noqa: F401
+    given_upstream,  # noqa: F401
+    names,
+    result,
+)
+
+from r1book import gates, runs, stages, trace
+
+# ---- killed --------------------------------------------------------------------------------------
+
+
+def run_killed(name, out, upstream, fatal: str, nth: int) -> None:
+    """Run a stage, and be killed just before the `nth` event called `fatal`; in its own process.
+
+    The line of a log that is the fatal event is written by half.
+    """
+    torch.set_num_threads(1)
+    gates.measure = functools.partial(GATES, problems_each=1, samples=1)
+    left = nth
+
+    def happen(what: str, half=None):
+        nonlocal left
+        left -= what == fatal
+        if what == fatal and left == 0:
+            if half is not None:
+                half()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def announced(call, label):
+        def wrapped(*args, **options):
+            happen(f"{label} {Path(args[-1]).name}")
+            return call(*args, **options)
+
+        return wrapped
+
+    os.replace = announced(os.replace, "replace")
+    Path.mkdir = announced(Path.mkdir, "mkdir")
+    Path.unlink = announced(Path.unlink, "unlink")
+    append = trace.Log.append
+
+    def appended(self, *records):
+        data = trace.encode(records[0])
+        happen(f"append {self.path.name}", lambda: self._file.write(data[: len(data) // 2]))
+        append(self, *records)
+
+    trace.Log.append = appended
+    stages.run(name, TINY, out=out, upstream=upstream)
+
+
+def killed(name, out, upstream, fatal: str, nth: int) -> bool:
+    """Return whether a run was killed there; False: it came to its end without."""
+    child = FORKS.Process(target=run_killed, args=(name, out, upstream, fatal, nth))
+    child.start()
+    child.join()
+    assert child.exitcode in (0, -signal.SIGKILL), f"{fatal}: exit {child.exitcode}"
+    return child.exitcode != 0
+
+
+POINTS = [
+    ("r1-zero", "mkdir state", 1),  # right after the start
+    ("r1-zero", "replace identity.json", 1),
+    ("r1-zero", "append metrics.jsonl", 1),  # in the first line, nothing is saved
+    ("r1-zero", "append traces.jsonl", 2),  # a line of metrics has no traces yet
+    ("r1-zero", "replace state.pt", 2),  # the logs are ahead of the state
+    ("r1-zero", "append metrics.jsonl", 4),
+    ("r1-zero", "replace checkpoint", 1),  # trained, not yet written down
+    ("r1-zero", "replace eval.json", 1),
+    ("r1-zero", "replace run_card.json", 1),
+    ("r1-zero", "unlink state.pt", 1),  # all is there
+    ("base", "append metrics.jsonl", 2),
+    ("base", "replace state.pt", 2),
+    ("base", "replace gates.json", 1),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "fatal", "nth"), POINTS)
+def test_killed_anywhere_a_run_comes_to_the_same_end(
+    tmp_path, straight, upstream, name, fatal, nth
+):
+    out, source = tmp_path / "run", upstream if name != "base" else None
+    assert killed(name, out, source, fatal, nth)
+    stages.run(name, TINY, out=out, upstream=source)
+    assert result(out) == result(straight / name)
+    assert names(out) == names(straight / name)  # nothing is left behind
+
+
+def test_killed_again_and_again(tmp_path, straight, upstream):
+    out, deaths = tmp_path / "run", 0
+    # two steps, then killed in the third; the state is saved every second step
+    while killed("r1-zero", out, upstream, "append metrics.jsonl", 3):
+        deaths += 1
+        lines = trace.read_metrics(out / "metrics.jsonl", live=True)
+        assert [line["step"] for line in lines] == list(range(2 * deaths))
+        assert deaths < 3, "no session comes further than the one before it"
+    assert deaths == 2
+    assert result(out) == result(straight / "r1-zero")
+
+
+def test_killed_from_outside(tmp_path, straight, upstream):
+    out = tmp_path / "run"
+    child = FORKS.Process(target=run_killed, args=("r1-zero", out, upstream, "", 0))
+    child.start()
+    log = out / "metrics.jsonl"
+    while child.is_alive() and not (log.exists() and log.stat().st_size):
+        child.join(0.002)
+    os.kill(child.pid, signal.SIGKILL)
+    child.join()
+    stages.run("r1-zero", TINY, out=out, upstream=upstream)
+    assert result(out) == result(straight / "r1-zero")
+
+
+# ---- out of disk ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("at", ["state.pt", "run_card.json", "eval.json", "checkpoint"])
+def test_without_disk_a_run_stops_and_can_go_on(tmp_path, straight, upstream, monkeypatch, at):
+    out, replace, calls = tmp_path / "run", os.replace, []
+
+    def failing(source, target):
+        if Path(target).name == at:
+            calls.append(target)
+            if len(calls) == 2 or at != "state.pt":
+                raise OSError(errno.ENOSPC, "No space left on device")
+        replace(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", failing)
+        with pytest.raises(OSError, match=r"No space left on device") as caught:
+            stages.run("r1-zero", TINY, out=out, upstream=upstream)
+    assert caught.value.errno == errno.ENOSPC and at in str(caught.value)
+    state = torch.load(out / "state" / "state.pt", weights_only=True)
+    assert state["step"] == (2 if at == "state.pt" else 5)  # the earlier state, or the last one
+    assert not list(out.rglob(".*"))
+    begun = []
+    stages.run(
+        "r1-zero", TINY, out=out, upstream=upstream, on_step=lambda line, _: begun.append(line)
+    )
+    assert len(begun) == 5 - state["step"]
+    assert result(out) == result(straight / "r1-zero")
+    assert names(out) == names(straight / "r1-zero")
+
+
+def test_a_disk_that_is_really_full(tmp_path, straight, upstream):
+    if not sys.platform.startswith("linux") or shutil.which("mount") is None:
+        pytest.skip("needs mount")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", disk]
+    if subprocess.run(command, capture_output=True).returncode != 0:
+        pytest.skip("may not mount a small disk here: needs root")
+    try:
+        out = disk / "run"
+        stages.run("r1-zero", TINY, out=out, upstream=upstream, stop_after=2)
+        before = runs.checksum(out / "state")
+        (disk / "filler").write_bytes(b"0" * (shutil.disk_usage(disk).free - 20_000))
+        with pytest.raises(OSError, match=r"state.pt|\.jsonl") as caught:
+            stages.run("r1-zero", TINY, out=out, upstream=upstream)
+        assert caught.value.errno == errno.ENOSPC
+        assert runs.checksum(out / "state") == before
+        (disk / "filler").unlink()
+        stages.run("r1-zero", TINY, out=out, upstream=upstream)
+        assert result(out) == result(straight / "r1-zero")
+    finally:
+        subprocess.run(["umount", disk], check=True)
