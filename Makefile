@@ -25,13 +25,14 @@ export JUPYTERLAB_WORKSPACES_DIR ?= $(CURDIR)/.cache/jupyter/workspaces
 export MPLCONFIGDIR ?= $(CURDIR)/.cache/matplotlib
 export TORCHINDUCTOR_CACHE_DIR ?= $(CURDIR)/.cache/torchinductor
 
-.PHONY: help venv lab run test notebooks bench clean
+.PHONY: help venv lab run test notebooks recorded bench clean
 
 help:
 	@echo "make lab        set up, then open notebooks/00_start_here.ipynb in JupyterLab"
 	@echo "make run        set up, then train R1-Zero at preset laptop into runs/r1_zero (resumes if stopped)"
 	@echo "make test       set up, then lint, unit tests and every notebook, with a table of time and memory"
 	@echo "make notebooks  execute every notebook in place and clean what is committed of it"
+	@echo "make recorded   make anew what data/ ships: base, recorded runs, README (hours; resumes)"
 	@echo "make bench      run benchmarks/*.py"
 	@echo "make venv       set up .venv only"
 	@echo "make clean      remove .venv, caches and build leftovers; runs/ and data/ are kept"
@@ -77,6 +78,21 @@ else
 	$(RUN_NOTEBOOKS) --overwrite $(NOTEBOOKS)
 	$(PY) tests/clean_notebooks.py $(NOTEBOOKS)
 endif
+
+# Everything that data/ ships, made anew: about two hours on two cores, each run continued where it stopped.
+SEEDS ?= 0 1 2
+RECORD := $(PY) -m r1book record
+recorded: $(READY)
+	$(PY) -m r1book run base --seed 0 --out runs/base
+	$(RECORD) runs/base --model data/models/base
+	@for s in $(SEEDS); do \
+	$(PY) -m r1book run r1-zero --seed $$s --out runs/r1_zero-seed$$s && \
+	$(RECORD) runs/r1_zero-seed$$s data/runs/r1_zero-seed$$s || exit 1; done
+	$(RECORD) runs/r1_zero-seed0 --model data/models/r1-zero
+	@for control in random format_only; do \
+	$(PY) -m r1book run r1-zero --seed 0 --set reward=$$control --out runs/r1_zero-$$control && \
+	$(RECORD) runs/r1_zero-$$control data/runs/r1_zero-$$control || exit 1; done
+	$(PY) -m r1book readme
 
 bench: $(READY)
 ifeq ($(BENCHMARKS),)

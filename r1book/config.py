@@ -74,6 +74,15 @@ class PretrainConfig:
     save_every: int = 500
     """Steps between saved states."""
 
+    def __post_init__(self):
+        """Raise ValueError on a value that no run can have, before anything is written."""
+        _at_least(self, 0, "sums_steps", "trunk_steps", "anneal_steps", "warmup", "lr")
+        _at_least(self, 1, "row_tokens", "anneal_row_tokens", "save_every")
+        if self.step_tokens < max(self.row_tokens, self.anneal_row_tokens):
+            raise ValueError(f"step_tokens={self.step_tokens}: expected at least one row of tokens")
+        _one_of("asymmetry", self.asymmetry, ("off", "weak", "strong", "reversed"))
+        _one_of("dtype", self.dtype, DTYPES)
+
 
 @dataclass(frozen=True)
 class RLConfig:
@@ -132,6 +141,48 @@ class RLConfig:
     trace_every: int = 10
     """Every how many steps the rollouts are written as traces (the first and last always are)."""
 
+    def __post_init__(self):
+        """Raise ValueError on a value that no run can have, before anything is written."""
+        _at_least(
+            self, 1, "steps", "prompts_per_step", "group_size", "max_new_tokens", "minibatches",
+            "micro_rows", "reference_refresh", "save_every", "trace_every",
+        )  # fmt: skip
+        _at_least(self, 0, "warmup", "temperature", "lr", "clip_low", "clip_high", "beta")
+        _one_of("reward", self.reward, ("rules", "random", "format_only"))
+        _one_of("ratio", self.ratio, ("token", "sequence_product", "sequence_mean"))
+        _one_of(
+            "aggregation", self.aggregation, ("token_mean", "answer_mean", "token_sum", "dr_grpo")
+        )
+        _one_of("std", self.std, ("sample", "population", "none"))
+        _one_of("dtype", self.dtype, DTYPES)
+        _shares("families", self.families, ("math", "logic", "stem", "code", "general"))
+        _shares("weights", self.weights, ("accuracy", "format", "language"))
+        for level in self.levels or (0,):
+            _one_of("levels", level, (1, 2, 3, 4, 5))
+
+
+DTYPES = ("float32", "bfloat16")
+
+
+def _at_least(config: Any, lowest: float, *names: str) -> None:
+    for name in names:
+        if not getattr(config, name) >= lowest:
+            raise ValueError(f"{name}={getattr(config, name)}: expected at least {lowest}")
+
+
+def _one_of(name: str, value: Any, options: tuple) -> None:
+    if value not in options:
+        raise ValueError(f"{name}={value!r}: expected one of {', '.join(map(str, options))}")
+
+
+def _shares(name: str, table: dict[str, float], options: tuple[str, ...]) -> None:
+    for key, share in table.items():
+        _one_of(name, key, options)
+        if not share >= 0:
+            raise ValueError(f"{name}: {key} has {share}, expected 0 or more")
+    if not sum(table.values()) > 0:
+        raise ValueError(f"{name}={table}: expected at least one positive number")
+
 
 @dataclass(frozen=True)
 class EvalConfig:
@@ -152,6 +203,12 @@ class EvalConfig:
     """Nucleus of the samples (the report: 0.95)."""
     max_new_tokens: int = 256
     """Length limit."""
+
+    def __post_init__(self):
+        """Raise ValueError on a value that no evaluation can have."""
+        _at_least(self, 1, "problems", "samples", "max_new_tokens")
+        _at_least(self, 0, "temperature")
+        _one_of("split", self.split, ("train", "dev", "test", "heldout"))
 
 
 @dataclass(frozen=True)

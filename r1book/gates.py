@@ -4,13 +4,13 @@ Leaves out how it was trained. The limits and their reasons stand in `data/world
 """
 
 import random
+import re
 
 import torch
 
 from r1book import evaluate, problems, prompts, rewards, rollout, words
 from r1book.config import EvalConfig
-from r1book.world import chains, numerals
-from r1book.world.vocab import detokenize
+from r1book.world import countdown, numerals
 
 LIMITS = {
     "easy_steps": (0.985, 1.0),
@@ -64,24 +64,22 @@ def _mean(values) -> float | None:
 
 
 def easy_steps(model, tokenizer, *, seed: int = 0, n: int = 400) -> float:
-    """Return the share of sums, differences and covered products that greedy decoding completes
-    rightly in a trace."""
+    """Return the share of first steps of countdown searches that greedy decoding gets right.
+
+    Each prompt is a dev problem with its working begun: "try 7 * 4 =". Products that the trunk does
+    not state are left out.
+    """
     rng = random.Random(f"easy-{seed}")
     texts, wanted = [], []
-    while len(texts) < n:
-        op = rng.choice(chains.OPS)
-        a, b = (
-            (rng.randint(1, 9), rng.randint(1, 9))
-            if op == "*"
-            else (rng.randint(1, 60), rng.randint(1, 30))
-        )
-        result = chains.apply(op, a, b)
-        if not 0 <= result <= 99 or (
-            op == "*" and not numerals.has_product(a, b, numerals.TRUNK_MISSING)
-        ):
-            continue
-        question = prompts.render(f"what is {a} {op} {b} + 1?")
-        texts.append(question + " " + detokenize(f"<think> let me see : {a} {op} {b} ="))
+    for problem in problems.load("logic", n, seed=seed, split="dev", lang="en"):
+        ways = [step for step, _ in countdown.moves(tuple(sorted(problem.meta["numbers"])))]
+        known = [
+            (op, a, b, result)
+            for op, a, b, result in ways
+            if op != "*" or max(a, b) > 9 or numerals.has_product(a, b, numerals.TRUNK_MISSING)
+        ]
+        op, a, b, result = rng.choice(known)
+        texts.append(f"{prompts.render(problem)} <think> try {a} {op} {b} =")
         wanted.append(str(result))
     answers = rollout.sample(model, tokenizer, texts, max_new_tokens=1, temperature=0)
     return _mean(a.text.strip() == w for a, w in zip(answers, wanted, strict=True))
@@ -98,9 +96,10 @@ def wait_gain(
     """
     prefixes = []
     for t in traces:
-        at = t.completion.find(", no.")
-        if t.problem["lang"] == "en" and at > 0 and "</think>" not in t.completion[:at]:
-            prefixes.append((t, t.completion[: at + len(", no.")]))
+        miss = re.search(r", (?:no|too small|too large)\.", words.think(t.completion))
+        if t.problem["lang"] == "en" and miss:
+            cut = words.think_span(t.completion)[0] + miss.end()
+            prefixes.append((t, t.completion[:cut]))
     prefixes = prefixes[:cuts]
     if len(prefixes) < 10:
         return None

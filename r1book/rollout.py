@@ -286,6 +286,11 @@ def draw(logits, temperature: float, top_p: float, generator=None):
     The log-probability is of the distribution drawn from: after temperature and, below 1, top-p. At
     temperature 0, where nothing is drawn, it is the model's own.
     """
+    if not torch.isfinite(logits.sum()):
+        raise FloatingPointError(
+            "the model's logits are not finite: its weights have diverged. Go back to an earlier "
+            "checkpoint and lower the learning rate"
+        )
     if temperature == 0:
         logprobs = logits.log_softmax(-1)
         token = logits.argmax(-1)

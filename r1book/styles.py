@@ -16,7 +16,7 @@ STYLES = ("direct", "short", "step", "second", "one try", "stay", "wait", "other
 _CHECK = re.compile(r"check|verify|检查|验证")
 _WAIT = re.compile(r"\bwait\b|等等")
 _BRANCH = re.compile(r"\btry\b|\bretry\b|试|重试")
-_LEAF = re.compile(r"=\s*\d+,\s*(?:no|too|yes|不行|不对|太|对)")
+_LEAF = re.compile(r"=\s*\d+,\s*(?:(?:need|需要) \d+,\s*)?(?:no|too|yes|不行|不对|太|对)")
 _FACT = re.compile(r"\d+\s*[-+*]\s*\d+[^=]*=")
 
 

@@ -290,7 +290,7 @@ def all_behaviours() -> dict[tuple[int, ...], str]:
     """Outputs on 0..9 -> name, for every program this world can ask for."""
     out: dict[tuple[int, ...], str] = {}
     for name, (_, _, function) in PROGRAMS.items():
-        top = 10 if name in ("shift", "rest", "branch", "switch") else 41
+        top = 10 if name in ("shift", "rest", "branch", "switch") else 61
         for a in range(2, 10):
             for b in range(1, top):
                 for c in range(2, 7):

@@ -20,8 +20,8 @@ TINY = dataclasses.replace(
     name="tiny",
     base=PretrainConfig(
         model=ModelConfig(hidden=16, layers=1, heads=2, kv_heads=1, mlp=24, positions=400),
-        sums_steps=1, trunk_steps=2, anneal_steps=2, step_tokens=128, row_tokens=32, anneal_row_tokens=64,
-        warmup=1, dtype="float32", compile=False, save_every=2,
+        sums_steps=1, trunk_steps=2, anneal_steps=2, step_tokens=128, row_tokens=32,
+        anneal_row_tokens=64, warmup=1, dtype="float32", compile=False, save_every=2,
     ),
     r1_zero=RLConfig(
         steps=5, prompts_per_step=2, group_size=2, max_new_tokens=6, dtype="float32", save_every=2,

@@ -285,11 +285,11 @@ def test_shares_of_kinds_languages_and_form():
 def share_of_waits(mix: corpus.Mixture) -> float:
     """After how many misses of a countdown page comes "wait" (a page has no other use for it)."""
     misses = waits = 0
-    for document in only("logic", mix, 700):
+    for document in only("logic", mix, 2500):
         rest = ref.cut(document)[1]
         misses += len(MISSES.findall(rest))
         waits += len(re.findall(r"\bwait\b|等等", rest))
-    assert misses > 700
+    assert misses > 2500
     return waits / misses
 
 

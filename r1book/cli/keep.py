@@ -14,7 +14,9 @@ from r1book.cli.shell import say
 
 def record(
     run: Annotated[Path, typer.Argument(help="A finished run folder.")],
-    out: Annotated[Path, typer.Argument(help="Where the excerpt goes, e.g. data/runs/NAME.")],
+    out: Annotated[
+        Path | None, typer.Argument(help="Where the excerpt goes, e.g. data/runs/NAME.")
+    ] = None,
     model: Annotated[
         Path | None, typer.Option(help="Also bundle its checkpoint here, e.g. data/models/NAME.")
     ] = None,
@@ -24,8 +26,11 @@ def record(
 
     if not (run / "run_card.json").is_file():
         raise ValueError(f"{run} is no finished run: expected run_card.json in it")
-    kept = runs.record(run, out)
-    say(f"{out}: {kept['traces']} traces of steps {kept['steps']}, {kept['bytes']} bytes")
+    if out is None and model is None:
+        raise ValueError("nothing to keep: give the excerpt's folder, --model FOLDER, or both")
+    if out is not None:
+        kept = runs.record(run, out)
+        say(f"{out}: {kept['traces']} traces of steps {kept['steps']}, {kept['bytes']} bytes")
     if model is None:
         return
     if model.exists():

@@ -44,6 +44,8 @@ PHRASES = {
     "wait_zh": ("等等 , 试", "但是 等等 , 试", "等等 , 重试 :"),
     "no_en": ("no", "too small", "too large"),
     "no_zh": ("不行", "太 小", "太 大"),
+    "need_en": ("need",),
+    "need_zh": ("需要",),
     "yes_en": ("yes !",),
     "yes_zh": ("对 !",),
     "stop_en": ("i give up .", "i can not find it .", "i do not know ."),

@@ -207,11 +207,14 @@ def logic(rng: random.Random, problem: dict, lang: str, mix):
             steps = [*branch[0], rng.choice(spoken)]
             said = fact(rng, steps[-1], lang, mix)
         got = steps[-1][3]
+        need = pick(
+            rng, "need", lang
+        )  # the target beside the result: equality is then seen at once
         tried.append(steps[-1])
         if got == target:
-            out.append(f"{said} , {pick(rng, 'yes', lang)}")
+            out.append(f"{said} , {need} {target} , {pick(rng, 'yes', lang)}")
             break
-        out.append(f"{said} , {miss(rng, got, target, lang)} .")
+        out.append(f"{said} , {need} {target} , {miss(rng, got, target, lang)} .")
         roll = rng.random()
         if roll < mix.give_up:
             if rng.random() < 0.3:
