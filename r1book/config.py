@@ -45,7 +45,7 @@ class PretrainConfig:
     anneal_steps: int = 500
     """Optimiser steps on the anneal, while the learning rate falls to zero."""
     step_tokens: int = 8064
-    """Tokens in a step."""
+    """Tokens in a step, in whole rows, at least one."""
     row_tokens: int = 192
     """Tokens in a row of the trunk ..."""
     anneal_row_tokens: int = 336
@@ -77,9 +77,7 @@ class PretrainConfig:
     def __post_init__(self):
         """Raise ValueError on a value that no run can have, before anything is written."""
         _at_least(self, 0, "sums_steps", "trunk_steps", "anneal_steps", "warmup", "lr")
-        _at_least(self, 1, "row_tokens", "anneal_row_tokens", "save_every")
-        if self.step_tokens < max(self.row_tokens, self.anneal_row_tokens):
-            raise ValueError(f"step_tokens={self.step_tokens}: expected at least one row of tokens")
+        _at_least(self, 1, "step_tokens", "row_tokens", "anneal_row_tokens", "save_every")
         _one_of("asymmetry", self.asymmetry, ("off", "weak", "strong", "reversed"))
         _one_of("dtype", self.dtype, DTYPES)
 

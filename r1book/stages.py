@@ -237,7 +237,7 @@ class _Pretrain:
             corpus.ARITHMETIC if number < c.sums_steps else corpus.TRUNK if trunk else self.anneal
         )
         length = c.row_tokens if trunk else c.anneal_row_tokens
-        count = c.step_tokens // length
+        count = max(1, c.step_tokens // length)
         rows = sft.rows(mixture, self.seed, number, count, length)
         share = sft.warm_then_fall(
             number, self.steps, c.warmup, max(c.anneal_steps, self.steps // 4)

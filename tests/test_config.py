@@ -35,7 +35,7 @@ def test_a_setting_that_no_run_can_have_is_refused(setting, told):
     ("setting", "told"),
     [
         ("asymmetry=full", "expected one of off, weak, strong, reversed"),
-        ("step_tokens=10", "at least one row"),
+        ("step_tokens=0", "expected at least 1"),
         ("model.depth=2", "ModelConfig has family, hidden"),
         ("model=big", "give one of its fields"),
         ("lr.peak=1", "has no fields of its own"),

@@ -183,6 +183,8 @@ def test_the_server_ends_when_its_caller_is_killed_in_the_middle_of_a_program():
 def test_an_interrupted_judgement_leaves_a_sandbox_that_works():
     loop = "def f():\\n    while True: pass"
     lines = (
+        "import signal",  # a caller started in the background would ignore the interrupt
+        "signal.signal(signal.SIGINT, signal.default_int_handler)",
         "from r1book.sandbox import Limits",
         "try:",
         "    limits = Limits(cpu_seconds=600, wall_seconds=600)",
