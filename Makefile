@@ -28,7 +28,7 @@ export TORCHINDUCTOR_CACHE_DIR ?= $(CURDIR)/.cache/torchinductor
 .PHONY: help venv lab run test notebooks recorded bench clean
 
 help:
-	@echo "make lab        set up, then open notebooks/00_start_here.ipynb in JupyterLab"
+	@echo "make lab        set up, then open the first notebook in JupyterLab"
 	@echo "make run        set up, then train R1-Zero at preset laptop into runs/r1_zero (resumes if stopped)"
 	@echo "make test       set up, then lint, unit tests and every notebook, with a table of time and memory"
 	@echo "make notebooks  execute every notebook in place and clean what is committed of it"
@@ -55,7 +55,7 @@ $(READY): pyproject.toml constraints.txt
 	@touch $(READY)
 
 lab: $(READY)
-	$(PY) -m jupyterlab --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb $(LAB_ARGS)
+	$(PY) -m jupyterlab --LabApp.default_url=/lab/tree/$(or $(firstword $(NOTEBOOKS)),notebooks) $(LAB_ARGS)
 
 run: $(READY)
 	$(PY) -m r1book run r1-zero --preset laptop --seed 0 --out runs/r1_zero
