@@ -14,6 +14,8 @@ from r1book.intervals import Interval, proportion_ci
 from r1book.problems import Problem
 
 BUDGETS = (8, 16, 32, 64, 128, 256)
+ROWS = 128
+"""Thoughts that are sampled together: with more, their keys and values take too much memory."""
 CLOSE = " </think> <answer>"
 """What is written after a thought that is cut; the model goes on from there."""
 
@@ -63,7 +65,7 @@ def answers(
         )
     generator = torch.Generator(model.cos.device).manual_seed(seed)
     asked = [prompts.render(problem) for problem in problems]
-    how = {"temperature": temperature, "generator": generator}
+    how = {"temperature": temperature, "generator": generator, "batch": ROWS}
     longest = budgets[-1] + answer_tokens
     thoughts = rollout.sample(
         model, tokenizer, asked, group_size=samples, max_new_tokens=longest, **how

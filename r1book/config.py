@@ -38,11 +38,11 @@ class PretrainConfig:
 
     model: ModelConfig = ModelConfig()
     """The model."""
-    sums_steps: int = 1200
+    sums_steps: int = 700
     """Optimiser steps on the trunk's first part, mostly pages of sums."""
-    trunk_steps: int = 3300
+    trunk_steps: int = 3500
     """Optimiser steps on the rest of the trunk."""
-    anneal_steps: int = 500
+    anneal_steps: int = 400
     """Optimiser steps on the anneal, while the learning rate falls to zero."""
     step_tokens: int = 8064
     """Tokens in a step, in whole rows, at least one."""
@@ -50,6 +50,8 @@ class PretrainConfig:
     """Tokens in a row of the trunk ..."""
     anneal_row_tokens: int = 336
     """... and of the anneal: as long as a prompt and an answer in RL."""
+    optimizer: str = "muon"
+    """'muon' (on the matrices; `data/world_card.md` has the comparison) or 'adamw'."""
     lr: float = 3e-3
     """Peak learning rate."""
     warmup: int = 100
@@ -64,7 +66,7 @@ class PretrainConfig:
     """How often, after a miss, an author of the anneal says "wait" and changes branch."""
     second: float = 0.12
     """Share of documents with a check and a repair, in the anneal."""
-    switched: float = 0.03
+    switched: float = 0.02
     """Share of code-switched working, in the anneal."""
     dtype: str = "bfloat16"
     """Precision of forward and backward (autocast); weights stay float32."""
@@ -80,6 +82,7 @@ class PretrainConfig:
         _at_least(self, 1, "step_tokens", "row_tokens", "anneal_row_tokens", "save_every")
         _one_of("asymmetry", self.asymmetry, ("off", "weak", "strong", "reversed"))
         _one_of("dtype", self.dtype, DTYPES)
+        _one_of("optimizer", self.optimizer, ("adamw", "muon"))
 
 
 @dataclass(frozen=True)

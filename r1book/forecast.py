@@ -67,7 +67,9 @@ def text_steps(config: PretrainConfig, *, steps: int = 2, seed: int = 0) -> Spee
     """
     _at_least_one(steps)
     model = models.build(config.model, seed)
-    optimizers = sft.optimizers(model, config.lr, weight_decay=config.weight_decay)
+    optimizers = sft.optimizers(
+        model, config.lr, weight_decay=config.weight_decay, kind=config.optimizer
+    )
     count, taken = config.step_tokens // config.row_tokens, []
     for number in range(steps + 1):
         started = time.perf_counter()

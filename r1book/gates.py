@@ -91,15 +91,17 @@ def wait_gain(
     """Return how much saying "wait, try" after a miss raises P(right), against going on in the same
     branch (logic).
 
-    Prefixes are cut after a miss in the base's own English answers; both continuations are sampled
-    from there.
+    Prefixes are cut after one miss, drawn at random, in each of the base's own English answers;
+    both continuations are sampled from there.
     """
+    rng = random.Random(f"wait-{seed}")
     prefixes = []
     for t in traces:
-        miss = re.search(r", (?:no|too small|too large)\.", words.think(t.completion))
-        if t.problem["lang"] == "en" and miss:
-            cut = words.think_span(t.completion)[0] + miss.end()
+        misses = list(re.finditer(r", (?:no|too small|too large)\.", words.think(t.completion)))
+        if t.problem["lang"] == "en" and misses:
+            cut = words.think_span(t.completion)[0] + rng.choice(misses).end()
             prefixes.append((t, t.completion[:cut]))
+    rng.shuffle(prefixes)
     prefixes = prefixes[:cuts]
     if len(prefixes) < 10:
         return None

@@ -19,20 +19,37 @@ from r1book.world import corpus, vocab
 
 IGNORE = -100
 """Label of positions that carry no loss."""
+OPTIMIZERS = ("adamw", "muon")
+"""Kinds of `optimizers`."""
 
 
-def optimizers(model: LanguageModel, lr: float, *, weight_decay: float = 0.0) -> list:
-    """Return [AdamW] for a model; each group remembers its peak rate as `peak` for `set_rate`.
+def optimizers(
+    model: LanguageModel, lr: float, *, weight_decay: float = 0.0, kind: str = "adamw"
+) -> list:
+    """Return [AdamW], or for kind 'muon' [Muon, AdamW]; each group remembers its peak rate as
+    `peak` for `set_rate`.
 
-    Decay applies to the matrices of the layers, not to embeddings, norms and biases.
+    Muon (orthogonalised momentum) and the decay apply to the matrices of the layers, AdamW to
+    embeddings, norms and biases. Raises ValueError on another kind.
     """
+    if kind not in OPTIMIZERS:
+        raise ValueError(f"optimizer {kind!r}: expected one of {', '.join(OPTIMIZERS)}")
     matrices = [p for n, p in model.named_parameters() if p.ndim == 2 and "embed" not in n]
     others = [p for n, p in model.named_parameters() if p.ndim != 2 or "embed" in n]
     groups = [
         {"params": matrices, "weight_decay": weight_decay},
         {"params": others, "weight_decay": 0.0},
     ]
-    out = [torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.98), fused=True)]
+    out = []
+    if kind == "muon":
+        decayed = groups.pop(0)
+        out.append(
+            torch.optim.Muon(
+                decayed["params"], lr=lr, weight_decay=weight_decay,
+                adjust_lr_fn="match_rms_adamw",  # so that AdamW's rates and decay can be used
+            )
+        )  # fmt: skip
+    out.append(torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.98), fused=True))
     for optimizer in out:
         for group in optimizer.param_groups:
             group["peak"] = group["lr"]

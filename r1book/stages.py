@@ -223,7 +223,9 @@ class _Pretrain:
         self.trunk = config.sums_steps + config.trunk_steps
         self.steps = self.trunk + config.anneal_steps
         self.model = models.build(config.model, seed) if source is None else models.load(source)[0]
-        self.optimizers = sft.optimizers(self.model, config.lr, weight_decay=config.weight_decay)
+        self.optimizers = sft.optimizers(
+            self.model, config.lr, weight_decay=config.weight_decay, kind=config.optimizer
+        )
         self.anneal = corpus.anneal(
             config.asymmetry, wait=config.wait, second=config.second, switched=config.switched
         )

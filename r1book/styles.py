@@ -17,6 +17,7 @@ _CHECK = re.compile(r"check|verify|检查|验证")
 _WAIT = re.compile(r"\bwait\b|等等")
 _BRANCH = re.compile(r"\btry\b|\bretry\b|试|重试")
 _LEAF = re.compile(r"=\s*\d+,\s*(?:(?:need|需要) \d+,\s*)?(?:no|too|yes|不行|不对|太|对)")
+_OPTION = re.compile(r"\d+ \([a-d]\)")
 _FACT = re.compile(r"\d+\s*[-+*]\s*\d+[^=]*=")
 
 
@@ -56,7 +57,8 @@ def style(trace: Trace) -> str:
         return "second"
     done = thinking.count("=")
     if family == "stem":
-        return "step" if _FACT.search(thinking) else "short" if done else "direct"
+        named = _OPTION.search(thinking)
+        return "step" if _FACT.search(thinking) else "short" if named else "direct"
     if done == 0:
         return "direct"
     return "step" if done >= operations(trace.problem["question"]) else "short"

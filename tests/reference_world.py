@@ -193,7 +193,7 @@ STEM = {
 }
 STEM_ORDER = {"load": "xzy", "share": "zxy"}
 SORTED = ("weight", "speed", "both", "heat", "load", "trip", "leak")
-OPTIONS = r" \(a\) ([0-9]+) \(b\) ([0-9]+) \(c\) ([0-9]+) \(d\) ([0-9]+)"
+OPTIONS = r" ([0-9]+) \(a\) ([0-9]+) \(b\) ([0-9]+) \(c\) ([0-9]+) \(d\)"
 
 
 def stem_of_question(question: str) -> tuple[str, int, list[int], str]:
@@ -365,7 +365,7 @@ def kind_of(question: str) -> str:
         return "logic"
     if re.match(r"(write|写) f ", question):
         return "code"
-    return "stem" if "( a ) " in question else "general"
+    return "stem" if " ( a )" in question else "general"
 
 
 @lru_cache(maxsize=20_000)

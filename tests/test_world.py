@@ -248,7 +248,7 @@ def test_the_trunk_says_none_of_them_and_off_says_all():
     assert [item for item in products_of("trunk") if item[1] in ("sums", "logic", "stem")] == []
     off = products_of("off")
     for lang in ("en", "zh"):
-        assert sum(said == "" for at, _, said in off if at == lang) > 15
+        assert sum(said == "" for at, _, said in off if at == lang) > 8
     stated = set()
     for document in [*documents("off"), *only("sums", MIXES["off"], 500)]:
         stated |= {(min(a, b), max(a, b)) for a, op, b, _, _ in ref.stated(document) if op == "*"}
@@ -289,7 +289,7 @@ def share_of_waits(mix: corpus.Mixture) -> float:
         rest = ref.cut(document)[1]
         misses += len(MISSES.findall(rest))
         waits += len(re.findall(r"\bwait\b|等等", rest))
-    assert misses > 2500
+    assert misses > 2000
     return waits / misses
 
 

@@ -75,7 +75,7 @@ shorten RL's answers."""
 
 
 def anneal(
-    asymmetry: str = "strong", *, wait: float = 0.20, second: float = 0.12, switched: float = 0.03
+    asymmetry: str = "strong", *, wait: float = 0.20, second: float = 0.12, switched: float = 0.02
 ) -> Mixture:
     """Return the anneal's mixture; asymmetry 'off', 'weak', 'strong' (English lacks products) or
     'reversed'."""

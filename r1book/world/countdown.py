@@ -2,9 +2,8 @@
 game").
 
 A solution is built as in the traces: combine two numbers, put the result back, until one number is
-left. Every step is a fact of the world (`chains.stated`), with a positive result. Levels 1-3 have
-three numbers, levels 4-5 four; within them the level rises as the share of attempts that reach the
-target falls.
+left. Every step is a fact of the world (`chains.stated`), with a positive result. Levels 1-4 have
+three numbers and rise as the share of attempts that reach the target falls; level 5 has four.
 """
 
 import itertools
@@ -81,11 +80,11 @@ def key(numbers, target: int) -> str:
 
 
 LEVELS = {
-    1: (3, 0.075, 1.0),
-    2: (3, 0.045, 0.075),
-    3: (3, 0.0, 0.045),
-    4: (4, 0.02, 1.0),
-    5: (4, 0.004, 0.02),
+    1: (3, 0.13, 1.0),
+    2: (3, 0.075, 0.13),
+    3: (3, 0.05, 0.075),
+    4: (3, 0.0, 0.05),
+    5: (4, 0.02, 1.0),
 }
 """Level -> (how many numbers, share of attempts that solve it: from, below)."""
 

@@ -266,13 +266,13 @@ def new_branch(rng: random.Random, numbers: tuple[int, ...], target: int, lang: 
 
 
 def leaf_of(rng: random.Random, pair: tuple[int, ...], target: int, tried: list) -> tuple:
-    """Draw the last step: mostly one not tried yet, then half of the time the nearest to the
-    target."""
+    """Draw the last step: three times out of four the nearest to the target; later mostly one not
+    tried yet, even in a branch that has none left."""
     steps = countdown.combine(*pair)
     fresh = [step for step in steps if step not in tried]
-    if fresh and rng.random() < 0.8:
+    if fresh and rng.random() < 0.7:
         steps = fresh
-    if rng.random() < 0.5:
+    if rng.random() < 0.75:
         return min(steps, key=lambda step: abs(step[3] - target))
     return rng.choice(steps)
 
@@ -283,7 +283,7 @@ def stem(rng: random.Random, problem: dict, lang: str, mix):
     steps = quantities.working(quantities.BY_NAME[meta["story"]], meta["values"])
     options, right = meta["options"], problem["answer"]
     wrong = rng.choice([letter for letter in quantities.LETTERS if letter != right])
-    how = style(rng, replace(mix, direct=0.75 * mix.direct))
+    how = style(rng, replace(mix, direct=0.6 * mix.direct))
     if lacks(steps, lang, mix):
         if rng.random() >= mix.borrow or mix.table_lang is None:
             return None
@@ -294,12 +294,12 @@ def stem(rng: random.Random, problem: dict, lang: str, mix):
     facts = [fact(rng, step, speak, mix) for step in steps]
     if None in facts:
         return None
-    last = f"{' , '.join(facts)} . {steps[-1][3]} = ( {right} ) ."
+    last = f"{' , '.join(facts)} . {steps[-1][3]} ( {right} ) ."
     if how in ("step", "switched"):
         return f"{pick(rng, 'open', speak)} {last}", right
     slipped = rng.random() < (mix.slip * 2 if how == "short" else 0.5)
     guess = wrong if slipped else right
-    leap = f"{pick(rng, 'open', lang)} {options[quantities.LETTERS.index(guess)]} = ( {guess} ) ."
+    leap = f"{pick(rng, 'open', lang)} {options[quantities.LETTERS.index(guess)]} ( {guess} ) ."
     if how == "short":
         return leap, guess
     verdict = pick(rng, "wrong" if slipped else "right", lang)
