@@ -14,7 +14,7 @@ PYTEST_ARGS ?=
 PY := .venv/bin/python
 READY := .venv/.ready
 NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
-BENCHMARKS := $(sort $(wildcard benchmarks/*.py))
+BENCHMARKS := $(filter-out benchmarks/pilots.py, $(sort $(wildcard benchmarks/*.py)))
 RUN_NOTEBOOKS := $(PY) -m pytest -p tests.notebook_report --nbmake --nbmake-timeout=600 --timeout=1200
 
 # Caches stay inside the project folder, unless you already keep one elsewhere.
@@ -85,6 +85,8 @@ RECORD := $(PY) -m r1book record
 recorded: $(READY)
 	$(PY) -m r1book run base --seed 0 --out runs/base
 	$(RECORD) runs/base --model data/models/base
+	@for s in qwen-base llama-base; do \
+	$(PY) -m r1book run $$s --seed 0 --out runs/$$s && $(RECORD) runs/$$s --model data/models/$$s || exit 1; done
 	@for s in $(SEEDS); do \
 	$(PY) -m r1book run r1-zero --seed $$s --out runs/r1_zero-seed$$s && \
 	$(RECORD) runs/r1_zero-seed$$s data/runs/r1_zero-seed$$s || exit 1; done
@@ -92,6 +94,7 @@ recorded: $(READY)
 	@for control in random format_only; do \
 	$(PY) -m r1book run r1-zero --seed 0 --set reward=$$control --out runs/r1_zero-$$control && \
 	$(RECORD) runs/r1_zero-$$control data/runs/r1_zero-$$control || exit 1; done
+	$(PY) benchmarks/pilots.py --out data/benchmarks/pilots.json
 	$(PY) -m r1book readme
 
 bench: $(READY)

@@ -66,6 +66,8 @@ class PretrainConfig:
     """How often, after a miss, an author of the anneal says "wait" and changes branch."""
     second: float = 0.12
     """Share of documents with a check and a repair, in the anneal."""
+    direct: float = 0.40
+    """Share of documents that answer without working, all along."""
     switched: float = 0.02
     """Share of code-switched working, in the anneal."""
     dtype: str = "bfloat16"
@@ -233,7 +235,7 @@ class Preset:
 def laptop() -> Preset:
     """Return the preset of the book: a miniature world on two CPU cores. Taught in notebook 00."""
     base = PretrainConfig()
-    student = {"sums_steps": 700, "trunk_steps": 1500, "anneal_steps": 400}
+    student = {"direct": 0.60, "sums_steps": 400, "trunk_steps": 1000, "anneal_steps": 250}
     return Preset(
         name="laptop",
         base=base,

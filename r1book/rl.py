@@ -9,6 +9,7 @@ Shapes: P prompts, G group size, B = P*G answers, T answer tokens, V vocabulary.
 
 import random
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -91,9 +92,14 @@ def step(
     config: RLConfig,
     seed: int,
     number: int,
+    judge: Callable = score,
 ) -> Step:
     """Do step `number` of a run: sample, judge, compare, update; the model and optimisers change,
-    nothing else does."""
+    nothing else does.
+
+    `judge` takes what `score` takes and gives what it gives: another reward, such as a reward
+    model's.
+    """
     started = time.perf_counter()
     asked = questions(config, seed, number)
     texts = [prompts.render(problem) for problem in asked]
@@ -108,7 +114,7 @@ def step(
         generator=generator,
     )
     sampled = time.perf_counter()
-    scores = score(config, asked, answers, seed, number)
+    scores = judge(config, asked, answers, seed, number)
     totals = torch.tensor([float("nan") if s is None else s.total for s in scores]).view(
         -1, config.group_size
     )  # (P, G)

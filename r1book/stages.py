@@ -53,7 +53,7 @@ def run(
     if name in ("base", "qwen-base", "llama-base"):
         config: PretrainConfig | RLConfig = getattr(preset, name.replace("-", "_"))
         source = None if upstream is None else Path(upstream)
-        work = _Pretrain(config, seed, source)
+        work = _Pretrain(name, config, seed, source)
     else:
         config = getattr(preset, name.replace("-", "_"))
         source = Path(upstream) if upstream is not None else models.shipped(STAGES[name].needs[0])
@@ -218,26 +218,29 @@ class _Pretrain:
     """Base training: rows of documents from (seed, step), the anneal's mixture after the
     trunk's."""
 
-    def __init__(self, config: PretrainConfig, seed: int, source: Path | None = None):
+    def __init__(self, name: str, config: PretrainConfig, seed: int, source: Path | None = None):
         self.config, self.seed = config, seed
+        self.limits = gates.LIMITS if name == "base" else gates.STUDENT_LIMITS
         self.trunk = config.sums_steps + config.trunk_steps
         self.steps = self.trunk + config.anneal_steps
         self.model = models.build(config.model, seed) if source is None else models.load(source)[0]
         self.optimizers = sft.optimizers(
             self.model, config.lr, weight_decay=config.weight_decay, kind=config.optimizer
         )
-        self.anneal = corpus.anneal(
+        anneal = corpus.anneal(
             config.asymmetry, wait=config.wait, second=config.second, switched=config.switched
         )
+        self.mixtures = [
+            dataclasses.replace(mixture, direct=config.direct)
+            for mixture in (corpus.ARITHMETIC, corpus.TRUNK, anneal)
+        ]
         self.dtype = sft.precision(config.dtype)
         self.forward = sft.compiled(self.model) if config.compile else None
 
     def step(self, number: int):
         c = self.config
         trunk = number < self.trunk
-        mixture = (
-            corpus.ARITHMETIC if number < c.sums_steps else corpus.TRUNK if trunk else self.anneal
-        )
+        mixture = self.mixtures[0 if number < c.sums_steps else 1 if trunk else 2]
         length = c.row_tokens if trunk else c.anneal_row_tokens
         count = max(1, c.step_tokens // length)
         rows = sft.rows(mixture, self.seed, number, count, length)
@@ -276,8 +279,8 @@ class _Pretrain:
             optimizer.load_state_dict(saved)
 
     def report(self, model, tokenizer, out: Path) -> dict:
-        """Measure the gates of a base; write them beside the run card."""
-        found = gates.measure(model, tokenizer)
+        """Measure the gates of a base, or of a student base; write them beside the run card."""
+        found = gates.measure(model, tokenizer, limits=self.limits)
         trace.write_json(out / "gates.json", found)
         return {"gates_passed": found["passed"]}
 
