@@ -29,7 +29,7 @@ export TORCHINDUCTOR_CACHE_DIR ?= $(CURDIR)/.cache/torchinductor
 
 help:
 	@echo "make lab        set up, then open the first notebook in JupyterLab"
-	@echo "make run        set up, then train R1-Zero at preset laptop into runs/r1_zero (resumes if stopped)"
+	@echo "make run        set up, then train R1-Zero at preset laptop into runs/r1-zero (resumes if stopped)"
 	@echo "make test       set up, then lint, unit tests and every notebook, with a table of time and memory"
 	@echo "make notebooks  execute every notebook in place and clean what is committed of it"
 	@echo "make recorded   make anew what data/ ships: base, recorded runs, README (hours; resumes)"
@@ -58,7 +58,7 @@ lab: $(READY)
 	$(PY) -m jupyterlab --LabApp.default_url=/lab/tree/$(or $(firstword $(NOTEBOOKS)),notebooks) $(LAB_ARGS)
 
 run: $(READY)
-	$(PY) -m r1book run r1-zero --preset laptop --seed 0 --out runs/r1_zero
+	$(PY) -m r1book run r1-zero --preset laptop --seed 0 --out runs/r1-zero
 
 test: $(READY)
 	$(PY) -m ruff check .

@@ -14,6 +14,8 @@ from pathlib import Path
 from r1book import graph
 
 ROOT = Path(__file__).resolve().parent.parent
+SMOOTH = 9
+"""Steps that the README figure averages."""
 
 TOP = {
     "notebooks": "the chapters, with their executed outputs",
@@ -120,13 +122,23 @@ def draw(root: Path = ROOT) -> Path | None:
     recorded = sorted((root / "data" / "runs").glob("r1_zero-seed*"))
     if not recorded:
         return None
-    lines = [trace.read_metrics(folder / "metrics.jsonl") for folder in recorded]
+    kinds = {"R1-Zero: right or wrong, and form": recorded}
+    for name, told in (("random", "control: a coin"), ("format_only", "control: form only")):
+        kinds[told] = sorted((root / "data" / "runs").glob(f"r1_zero-{name}"))
+
+    def smoothed(folder: Path) -> list[dict]:
+        lines = trace.read_metrics(folder / "metrics.jsonl")
+        values = plots.smooth([line["accuracy"] for line in lines], SMOOTH)
+        return [
+            {"step": line["step"], "accuracy": v} for line, v in zip(lines, values, strict=True)
+        ]
+
     drawn = plots.curves_over_seeds(
-        {"R1-Zero": lines},
+        {told: [smoothed(f) for f in folders] for told, folders in kinds.items() if folders},
         key="accuracy",
         title="A base learns to reason from 0/1 rewards, on two CPU cores",
-        ylabel="share of right answers in training",
-        run=", ".join(folder.name for folder in recorded),
+        ylabel=f"share right in training (mean of {SMOOTH} steps)",
+        run=", ".join(folder.name for folders in kinds.values() for folder in folders),
     )
     path = root / "data" / "figures" / "r1_zero.png"
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -40,7 +40,7 @@ class PretrainConfig:
     """The model."""
     sums_steps: int = 700
     """Optimiser steps on the trunk's first part, mostly pages of sums."""
-    trunk_steps: int = 3500
+    trunk_steps: int = 2900
     """Optimiser steps on the rest of the trunk."""
     anneal_steps: int = 400
     """Optimiser steps on the anneal, while the learning rate falls to zero."""

@@ -365,7 +365,7 @@ def kind_of(question: str) -> str:
         return "logic"
     if re.match(r"(write|写) f ", question):
         return "code"
-    return "stem" if " ( a )" in question else "general"
+    return "stem" if " (a)" in question else "general"
 
 
 @lru_cache(maxsize=20_000)

@@ -23,8 +23,8 @@ class Mixture:
 
     math: float = 0.19
     """Shares of the documents, by kind; they sum to 1."""
-    logic: float = 0.38
-    stem: float = 0.11
+    logic: float = 0.36
+    stem: float = 0.13
     code: float = 0.10
     general: float = 0.08
     sums: float = 0.10
@@ -180,7 +180,17 @@ def sums(rng: random.Random, mix: Mixture, lang: str) -> str:
         lines += [f"{numerals.words(n, lang)} = {n}"] * rng.randint(1, 2)
         n = rng.randint(0, 99)
         lines.append(f"{n} = {numerals.words(n, lang)}")
-    return " , ".join(lines) + " ."
+    page = " , ".join(lines) + " ."
+    return f"{page} {options(rng)}" if rng.random() < 0.2 else page
+
+
+def options(rng: random.Random) -> str:
+    """Return four lettered numbers and where some of them stand, as at the end of a school book."""
+    listed = [
+        f"{n} ({letter})"
+        for n, letter in zip(rng.sample(range(1, 100), 4), quantities.LETTERS, strict=True)
+    ]
+    return f"{' '.join(listed)} : {' , '.join(rng.sample(listed, 3))} ."
 
 
 def lexicon(rng: random.Random, lang: str) -> str:

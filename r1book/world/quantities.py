@@ -102,7 +102,7 @@ def problem(rng: random.Random, level: int, split: str, lang: str) -> dict:
     options = [*slips(rng, story, values), right]
     rng.shuffle(options)
     listed = " ".join(
-        f"{option} ( {letter} )" for letter, option in zip(LETTERS, options, strict=True)
+        f"{option} ({letter})" for letter, option in zip(LETTERS, options, strict=True)
     )
     text = (story.en if lang == "en" else story.zh).format(**values)
     return {

@@ -23,7 +23,11 @@ TAGS = (
     "</summary>",
 )
 NUMBERS = tuple(str(n) for n in range(100))
-SYMBOLS = tuple("+ - * = ( ) [ ] , . : ; ? ! % > < -> \n ``` _".split(" "))
+SYMBOLS = (
+    *"+ - * = ( ) [ ] , . : ; ? ! % > < -> \n ``` _".split(" "),
+    *(f"({letter})" for letter in quantities.LETTERS),
+)
+"""Signs; an option's letter in brackets is one, so that looking an option up is a single step."""
 HAN = "\u4e00-\u9fff"
 
 
@@ -99,6 +103,7 @@ PATTERN = "|".join(
         r"</?[a-z]+>",
         "->",
         "```",
+        r"\([a-d]\)",
         r"[a-z][a-z0-9']*",
         "[0-9]+",
         *map(re.escape, _HAN_WORDS),

@@ -294,12 +294,12 @@ def stem(rng: random.Random, problem: dict, lang: str, mix):
     facts = [fact(rng, step, speak, mix) for step in steps]
     if None in facts:
         return None
-    last = f"{' , '.join(facts)} . {steps[-1][3]} ( {right} ) ."
+    last = f"{' , '.join(facts)} . {steps[-1][3]} ({right}) ."
     if how in ("step", "switched"):
         return f"{pick(rng, 'open', speak)} {last}", right
     slipped = rng.random() < (mix.slip * 2 if how == "short" else 0.5)
     guess = wrong if slipped else right
-    leap = f"{pick(rng, 'open', lang)} {options[quantities.LETTERS.index(guess)]} ( {guess} ) ."
+    leap = f"{pick(rng, 'open', lang)} {options[quantities.LETTERS.index(guess)]} ({guess}) ."
     if how == "short":
         return leap, guess
     verdict = pick(rng, "wrong" if slipped else "right", lang)
