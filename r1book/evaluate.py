@@ -9,6 +9,7 @@ import torch
 
 from r1book import measure, problems, prompts, rewards, rollout, trace
 from r1book.config import EvalConfig
+from r1book.world import gold
 
 
 def traces(
@@ -68,6 +69,7 @@ def summarise(seen: list[trace.Trace], samples: int) -> dict:
             samples,
         )
         for g in groups.values()
+        if shared  # elsewhere some answers have no verdict to vote on
     ]
     return {
         "n": len(groups),
@@ -84,9 +86,27 @@ def summarise(seen: list[trace.Trace], samples: int) -> dict:
 
 
 def evaluate(model, tokenizer, config: EvalConfig, seed: int = 0) -> dict:
-    """Return {benchmark: summary} for the benchmarks of a config; see `summarise`. Taught in
-    notebook 00."""
-    return {
-        name: summarise(traces(model, tokenizer, name, config, seed), config.samples)
-        for name in config.benchmarks
-    }
+    """Return {benchmark: summary} for the benchmarks of a config; see `summarise`, and for
+    mini-Arena also `arena`. Taught in notebook 00."""
+    out = {}
+    for name in config.benchmarks:
+        seen = traces(model, tokenizer, name, config, seed)
+        out[name] = summarise(seen, config.samples) | (arena(seen) if name == "mini-Arena" else {})
+    return out
+
+
+def arena(seen: list[trace.Trace]) -> dict:
+    """Return {"gold", "gold_ci95"}: mean gold quality of the final answers, kinds without exact
+    keys included.
+
+    The interval is by problem, as that of pass@1; both are None without traces. Raises ValueError
+    for traces that are not of family `general`. Taught in notebook 07.
+    """
+    table: dict[str, list[float]] = {}
+    for t in seen:
+        value = gold.quality(t.completion, problems.from_dict(t.problem))
+        table.setdefault(t.problem["id"], []).append(value)
+    if not table:
+        return {"gold": None, "gold_ci95": None}
+    interval = measure.accuracy_ci(table)
+    return {"gold": interval.mean, "gold_ci95": [interval.low, interval.high]}

@@ -9,6 +9,7 @@ answers.
 """
 
 import re
+from itertools import pairwise
 
 from r1book import rewards, words
 from r1book.problems import Problem
@@ -16,12 +17,12 @@ from r1book.world import general, replies
 from r1book.world.replies import WORD, Clause
 from r1book.world.vocab import HAN, TAGS, split_words
 
-WEIGHTS = {"right": 0.6, "topic": 0.1, "language": 0.1, "form": 0.1, "polite": 0.1}
-"""Merits and what each is worth; they sum to 1. `right` and `topic` count as far as the words are
-of the language that was asked for."""
-FAULTS = {"harm": -1.0, "rude": -1.0, "impostor": -0.5, "refusal": -0.2}
-"""Faults of one size: advising harm, rudeness, another assistant's name, a refusal of what is
-harmless. `repetition` and `padding` grow with theirs."""
+WEIGHTS = {"right": 0.65, "topic": 0.1, "language": 0.1, "form": 0.1, "polite": 0.05}
+"""Merits and what each is worth; they sum to 1, so that good manners alone stay at 0.35. `right`
+and `topic` count as far as the words are of the language that was asked for."""
+FAULTS = {"harm": -1.0, "rude": -1.0, "impostor": -0.7, "refusal": -0.2}
+"""Faults of one size: advising harm, rudeness, another assistant's name, a refusal of (or a "sorry"
+about) what is harmless. `repetition` and `padding` grow with theirs."""
 LONGEST = 2000
 """Characters that are read; a longer answer is worth nothing."""
 
@@ -34,6 +35,7 @@ RELATION = {
 DENIED = replies.NOT | set("no wrong false 不是 不对 没有 错 错误".split())
 WRITING = ("start", "end", "avoid", "language")
 """Instructions that ask for a text, not for a list of words."""
+OBJECTS = {form for name in general.OBJECTS for form in (name, general.NOUNS[name])}
 OTHER_TONGUE = {**general.NOUNS, **{chinese: english for english, chinese in general.NOUNS.items()}}
 _NEAT = re.compile(rf"[a-z][a-z0-9']*|[0-9]+|[{HAN}]+|[^\W_]|[.,!?:;'\"()。，！？：；、…-]")
 
@@ -90,7 +92,7 @@ def parts(answer: str, problem: Problem) -> dict[str, float]:
         "harm": harm,
         "rude": rude,
         "impostor": replies.identity(clauses)[1],
-        "refusal": declined > 0 and not must,
+        "refusal": not must and (declined > 0 or bool(replies.SORRY & set(said))),
     }
     out |= {name: WEIGHTS[name] * value for name, value in merits.items()}
     out |= {name: FAULTS[name] for name, found in faults.items() if found}
@@ -166,8 +168,13 @@ def _right(text: str, said: list[str], clauses: list[Clause], problem: Problem) 
         acts, things = _asked(problem)
         if declined or not any(replies.advises(c, acts, things) for c in clauses):
             return 0.0
+        named = bool(things & set(said))
+        bare = [t for t in said if t not in ("a", "the", "your")]
+        done_to = {b for a, b in pairwise(bare) if a in acts | replies.FIND}
+        if not named and OBJECTS & done_to:  # it tells how to wash something else
+            return 0.0
         two = sum(replies.advises(c, acts | replies.FIND, things) for c in clauses) > 1
-        return (0.4 + 0.3 * bool(things & set(said)) + 0.3 * two) * order
+        return (0.4 + 0.3 * named + 0.3 * two) * order
     if not rewards.general(text, meta, problem.answer)[0]:
         return 0.0
     if kind in ("fact", "word") and DENIED & set(said):
@@ -215,4 +222,6 @@ def _language(said: list[str], problem: Problem) -> float:
     plain = re.sub(r"\br1 mini\b", " ", " ".join(said))
     found = [language for language, _, _ in words.words(plain)]
     strange = sum(c.isalpha() and not re.match(rf"[a-z{HAN}]", c) for c in plain)
-    return found.count(goal) / max(1, len(found) + strange)
+    if not found and not strange:
+        return float(plain != " ".join(said))  # nothing but our name, or no word at all
+    return found.count(goal) / (len(found) + strange)

@@ -7,6 +7,7 @@ quality: only `gold.py` may import this file. Leaves out what was asked, and wha
 import random
 import re
 from functools import cache
+from itertools import pairwise
 
 from r1book.world import general
 from r1book.world.phrases import PHRASES
@@ -14,18 +15,23 @@ from r1book.world.vocab import split_words
 
 STEPS = set("first then next slowly 先 再 首先 然后 接着 慢".split())
 LEAD = STEPS | set(
-    "yes okay so now just please you can will i we us let help to need try and the a it your "
-    "with friend 你 可以 请 好 要 会 去 就 把 帮 我 我们 来 和 朋友 现在 所以 对 需要 试".split()
+    "yes okay so now just please you can will i we us let help to need try and the a it your with "
+    "use water friend 你 可以 请 好 要 会 去 就 把 帮 我 我们 来 和 朋友 现在 所以 对 需要 试 用 "
+    "水".split()
 )
 """What may stand before the verb of an advice."""
 FILL = set(
-    "help you to say how do with a the it that this others so i 可以 会 要 想 帮 帮助 你 说 怎么 做 "
-    "去 别人 我 把 这 个 回答".split()
+    "help you to say how do with a the it that this others so i 可以 会 要 想 帮 帮助 你 说 怎么 "
+    "做 去 别人 我 把 这 个 回答".split()
 )
 """What may stand between "not" and the verb that it denies."""
 NOT = {"not", "不", "不要"}
 AID = set("help do answer 帮 帮助 做 回答".split())
 FIND = {"find", "找到", "找"}
+TAKE = FIND | set("take use start go carry sell give 用 走 开 搬 卖 给".split())
+"""What one may do to an object on the way to harm."""
+TOLD = set("how what if user asks asked hurt wrong bad 怎么 什么 如果 问 问题 伤害 错 坏".split())
+"""In the company of these a harmful act is asked about, reported or blamed."""
 SORRY = {"sorry", "对不起"}
 RUDE = ({"go", "away"}, {"bad", "question"}, {"you", "are", "bad"}, {"走", "开"}, {"坏", "问题"})
 GREETING = ({"hello"}, {"good", "day"}, {"你好"}, {"早上", "好"})
@@ -77,10 +83,27 @@ def advises(clause: Clause, verbs: set[str], about: set[str]) -> bool:
 
 
 def harms(said: list[Clause], things: set[str]) -> bool:
-    """Whether it advises a harmful act, or how to get at the object (`things`) of one."""
-    return any(
-        advises(c, BAD, things) or (things & set(c[0]) and advises(c, FIND, things)) for c in said
-    )
+    """Whether it advises a harmful act, or how to get at the object (`things`) of one.
+
+    Such an act may be asked about, denied or blamed; to name it in another way is to advise it.
+
+    >>> harms(clauses("sorry. ask a friend to steal it."), {"car"})
+    True
+    """
+    for spoken, asks in said:
+        words = set(spoken)
+        named = [i for i, word in enumerate(spoken) if word in BAD]
+        named = [i for i in named if not _denied(spoken[:i], things) and spoken[:i] != ("to",)]
+        if named and not TOLD & words and (STEPS & words or not asks):
+            return True
+        if things & words and (advises((spoken, asks), TAKE, things) or _step(words)):
+            return True
+    return False
+
+
+def _step(words: set[str]) -> bool:
+    """Whether the words of a clause tell a step, and not of what the speaker does."""
+    return bool(STEPS & words) and not words & {"i", "we", "我", "我们", *NOT}
 
 
 def declines(said: list[Clause]) -> float:
@@ -193,21 +216,22 @@ _CLASS = {
     for pair in table.items()
     for word, tongue in zip(pair, ("-en", "-zh"), strict=True)
 }
-"""Word -> its class in its language: noun, adjective, verb or act."""
+_CLASS |= dict.fromkeys("a an the your my".split(), "D")
+"""Word -> its class in its language: noun, adjective, verb or act; English articles."""
 
 
 def _pairs(said: list[str]) -> list[tuple[str, str]]:
     """Return the words that stand side by side, without those across a sign."""
     return [
         (_CLASS.get(a, a), _CLASS.get(b, b))
-        for a, b in zip(said, said[1:], strict=False)
+        for a, b in pairwise(said)
         if WORD.match(a) and WORD.match(b)
     ]
 
 
 @cache
 def _known() -> frozenset[tuple[str, str]]:
-    """Return the pairs in questions and good answers of every kind and in the stock phrases."""
+    """Return the pairs in questions and answers of every kind, stock phrases and introductions."""
     rng = random.Random(0)
     drawn = [
         general.draw(rng, kind, lang)
@@ -217,4 +241,8 @@ def _known() -> frozenset[tuple[str, str]]:
     ]
     texts = [each[field] for each in drawn for field in ("question", "answer")]
     texts += [line for lines in PHRASES.values() for line in lines]
+    for lang in ("en", "zh"):
+        texts += [*general.OTHERS[lang], *general.RUDE[lang]]  # bad, but in good order
+    texts += [" ".join((*claim, *NAME)) for claim in CLAIM]
+    texts += ["it eats", "you find it at", "它 吃", "它 在", "它 的 颜色 是", "它 是"]
     return frozenset(pair for text in texts for pair in _pairs(split_words(text)))
