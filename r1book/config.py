@@ -62,13 +62,13 @@ class PretrainConfig:
     """Largest gradient norm."""
     asymmetry: str = "strong"
     """Which language lacks products: 'off', 'weak', 'strong' (English) or 'reversed' (Chinese)."""
-    wait: float = 0.20
-    """How often, after a miss, an author of the anneal says "wait" and changes branch."""
+    wait: float = 0.25
+    """Share of the anneal's authors who, after a miss, mostly say "wait" and change branch."""
     second: float = 0.12
     """Share of documents with a check and a repair, in the anneal."""
     direct: float = 0.40
     """Share of documents that answer without working, all along."""
-    switched: float = 0.02
+    switched: float = 0.01
     """Share of code-switched working, in the anneal."""
     dtype: str = "bfloat16"
     """Precision of forward and backward (autocast); weights stay float32."""

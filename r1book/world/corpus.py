@@ -47,13 +47,12 @@ class Mixture:
     """How often a direct answer is right."""
     slip: float = 0.22
     """Error rate of a step that takes two operations at once."""
-    give_up: float = 0.30
-    """logic, after each miss: stop and answer with what one has ..."""
+    give_up: float = 0.36
+    """logic, after each miss: stop and answer with what one has, else stay in the branch ..."""
     insight: float = 0.40
     """logic: how often an author happens on a first step from which the target can be reached."""
     wait: float = 0.0
-    """... or say "wait" and take another first step (0.2 in the anneal); else stay in the
-    branch."""
+    """... but for this share of the authors, who mostly say "wait" and take another first step."""
     missing: frozenset = numerals.TRUNK_MISSING
     """Products that `table_lang`'s other language never states in digits."""
     table_lang: str | None = None
@@ -75,7 +74,7 @@ shorten RL's answers."""
 
 
 def anneal(
-    asymmetry: str = "strong", *, wait: float = 0.20, second: float = 0.12, switched: float = 0.02
+    asymmetry: str = "strong", *, wait: float = 0.25, second: float = 0.12, switched: float = 0.01
 ) -> Mixture:
     """Return the anneal's mixture; asymmetry 'off', 'weak', 'strong' (English lacks products) or
     'reversed'."""
@@ -90,7 +89,7 @@ def anneal(
         wait=wait,
         missing=numerals.MISSING[asymmetry],
         table_lang="en" if asymmetry == "reversed" else "zh",
-        borrow=0.12,
+        borrow=0.10,
     )
 
 

@@ -12,6 +12,8 @@ from r1book.world import chains, countdown, numerals, programs, quantities
 from r1book.world.phrases import phrases
 from r1book.world.splits import split_of
 
+LEAVER_STOPS, LEAVER_WAITS = 0.12, 0.68
+"""After a miss, how often one who leaves branches gives up, or says "wait" and takes another."""
 MAX_ATTEMPTS = 24
 """No author tries more than this many times in one document."""
 
@@ -190,6 +192,8 @@ def logic(rng: random.Random, problem: dict, lang: str, mix):
         solved = next(a for a in countdown.attempts(numbers) if a[-1][3] == target)
         right = wrong if lacks(solved, lang, mix) else problem["answer"]
         return direct(rng, lang, right, wrong, mix)
+    leaver = rng.random() < mix.wait  # a habit: one who left a branch will leave others too
+    give_up, wait = (LEAVER_STOPS, LEAVER_WAITS) if leaver else (mix.give_up, 0.0)
     switch = rng.random() < mix.switched * 2
     out, steps, word = [], [], "try"
     branch, tried = None, []
@@ -216,11 +220,11 @@ def logic(rng: random.Random, problem: dict, lang: str, mix):
             break
         out.append(f"{said} , {need} {target} , {miss(rng, got, target, lang)} .")
         roll = rng.random()
-        if roll < mix.give_up:
+        if roll < give_up:
             if rng.random() < 0.3:
                 out.append(pick(rng, "stop", lang))
             break
-        if roll < mix.give_up + mix.wait:
+        if roll < give_up + wait:
             branch, word = None, "wait"
             if switch:
                 lang = other(lang)
@@ -283,7 +287,7 @@ def stem(rng: random.Random, problem: dict, lang: str, mix):
     steps = quantities.working(quantities.BY_NAME[meta["story"]], meta["values"])
     options, right = meta["options"], problem["answer"]
     wrong = rng.choice([letter for letter in quantities.LETTERS if letter != right])
-    how = style(rng, replace(mix, direct=0.6 * mix.direct))
+    how = style(rng, replace(mix, direct=mix.direct))
     if lacks(steps, lang, mix):
         if rng.random() >= mix.borrow or mix.table_lang is None:
             return None
