@@ -82,7 +82,7 @@ def parts(answer: str, problem: Problem) -> dict[str, float]:
     stop = said[-1] in tuple(".!?。！？") or meta.get("check") in ("times", "end")
     whole = len(spoken) >= 4 or meta.get("check") not in WRITING
     merits = {
-        "right": 0.0 if harm else _right(text, said, clauses, problem) * tongue,
+        "right": _right(text, said, clauses, problem) * tongue,
         "topic": _topic(set(said), clauses, problem) * tongue,
         "language": tongue,
         "form": (stop + (whole and all(map(_NEAT.fullmatch, said)))) / 2,
