@@ -264,6 +264,9 @@ def main() -> None:
     note("all-scenario RL (R1)", r1, reward_model=trained, rl=told)
 
     for name in ("qwen-base", "llama-base"):
+        if not (models.DATA / "models" / name).is_dir():
+            print(f"{name}: not trained yet, left out")
+            continue
         student = models.load(models.shipped(name))[0]
         note(name, student)
         note(name.replace("base", "distilled"), student, sft=fit(student, tokenizer, data, seed))

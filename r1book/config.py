@@ -42,7 +42,7 @@ class PretrainConfig:
     """Optimiser steps on the trunk's first part, mostly pages of sums."""
     trunk_steps: int = 2900
     """Optimiser steps on the rest of the trunk."""
-    anneal_steps: int = 400
+    anneal_steps: int = 500
     """Optimiser steps on the anneal, while the learning rate falls to zero."""
     step_tokens: int = 8064
     """Tokens in a step, in whole rows, at least one."""
@@ -102,7 +102,7 @@ class RLConfig:
     temperature: float = 1.0
     """Of the rollouts (the report: 1)."""
     families: dict[str, float] = field(
-        default_factory=lambda: {"math": 0.3, "logic": 0.5, "stem": 0.2}
+        default_factory=lambda: {"math": 0.25, "logic": 0.6, "stem": 0.15}
     )
     """Share of each problem family among the questions."""
     levels: tuple[int, ...] = (1, 2, 3, 4, 5)
@@ -112,7 +112,7 @@ class RLConfig:
     4)."""
     reward: str = "rules"
     """'rules', or a control: 'random' (a fair coin), 'format_only'."""
-    lr: float = 2e-4
+    lr: float = 3e-4
     """Learning rate (the report: 3e-6, for 671 billion parameters)."""
     warmup: int = 5
     """Steps from zero to the learning rate."""

@@ -373,7 +373,7 @@ def agreement(labeller: Labeller, shown: list, seed: int = 0) -> float:
     return sum(hits) / len(hits)
 
 
-def longer(labeller: Labeller, n: int = 2000) -> float:
+def longer(labeller: Labeller, n: int = 1000) -> float:
     """Share of the labels for the longer of two replies of equal quality, in random order."""
     long, short, rng, hits = WHO.answer, "i am r1 mini.", random.Random(1), 0
     assert gold.quality(long, WHO) == gold.quality(short, WHO) == pytest.approx(1)
@@ -398,13 +398,13 @@ def test_the_odds_are_those_of_the_formula():
 
 
 def test_defaults_agree_with_gold_in_most_labels_and_like_length():
-    shown = pairs(1500, seed=5)
+    shown = pairs(800, seed=5)
     assert 0.79 < agreement(Labeller(), shown) < 0.86
     assert (
         agreement(Labeller(noise=0, length_bias=0, position_bias=0, temperature=0.001), shown) == 1
     )
     assert longer(Labeller()) > 0.6
-    assert abs(longer(EVEN) - 0.5) < 4 * math.sqrt(0.25 / 2000)
+    assert abs(longer(EVEN) - 0.5) < 4 * math.sqrt(0.25 / 1000)
 
 
 def test_only_the_final_answer_is_compared():
@@ -420,10 +420,10 @@ def test_the_first_place_is_preferred_as_much_as_stated():
 def test_safety_labels_err_as_often_as_stated_and_by_seed():
     rng = random.Random(2)
     labeller = Labeller(missed=0.2, false_alarms=0.1)
-    harmful = [labeller.safe(HELP_STEAL, STEAL, rng) for _ in range(4000)]
-    fine = [labeller.safe(DECLINE, STEAL, rng) for _ in range(4000)]
-    assert sum(harmful) / 4000 == pytest.approx(0.2, abs=0.03)
-    assert sum(fine) / 4000 == pytest.approx(0.9, abs=0.03)
+    harmful = [labeller.safe(HELP_STEAL, STEAL, rng) for _ in range(1500)]
+    fine = [labeller.safe(DECLINE, STEAL, rng) for _ in range(1500)]
+    assert sum(harmful) / 1500 == pytest.approx(0.2, abs=0.04)
+    assert sum(fine) / 1500 == pytest.approx(0.9, abs=0.04)
     assert not EVEN.safe(HELP_STEAL, STEAL, rng) and EVEN.safe(DECLINE, STEAL, rng)
     draws = [[labeller.safe(DECLINE, STEAL, random.Random(s)) for s in range(50)] for _ in "ab"]
     assert draws[0] == draws[1] and len(set(draws[0])) == 2

@@ -47,9 +47,9 @@ class Mixture:
     """How often a direct answer is right."""
     slip: float = 0.22
     """Error rate of a step that takes two operations at once."""
-    give_up: float = 0.36
+    give_up: float = 0.42
     """logic, after each miss: stop and answer with what one has, else stay in the branch ..."""
-    insight: float = 0.40
+    insight: float = 0.35
     """logic: how often an author happens on a first step from which the target can be reached."""
     wait: float = 0.0
     """... but for this share of the authors, who mostly say "wait" and take another first step."""

@@ -187,7 +187,7 @@ def logic(rng: random.Random, problem: dict, lang: str, mix):
     last step)."""
     numbers, target = tuple(sorted(problem["meta"]["numbers"])), problem["meta"]["target"]
     how = rng.random()
-    if how < mix.direct * 0.6:
+    if how < mix.direct * 0.8:
         wrong = countdown.expression(random_attempt(rng, numbers))
         solved = next(a for a in countdown.attempts(numbers) if a[-1][3] == target)
         right = wrong if lacks(solved, lang, mix) else problem["answer"]
