@@ -36,19 +36,26 @@ class Step:
 
 
 def questions(config: RLConfig, seed: int, step: int) -> list[Problem]:
-    """Return the P train problems of a step: families by their shares, levels and languages at
-    random."""
+    """Return the P train problems of a step: families by their shares, levels in turn, languages at
+    random.
+
+    Systematic sampling: a step has each family's share of P, rounded up or down at random, so that
+    steps can be compared and the curve shows the policy, not the luck of the draw.
+    """
     rng = random.Random(f"questions-{seed}-{step}")
     names, shares = list(config.families), list(config.families.values())
+    reach = [sum(shares[: i + 1]) / sum(shares) for i in range(len(shares))]
+    offset, turn = rng.random(), rng.randrange(len(config.levels))
     out = []
     for i in range(config.prompts_per_step):
-        family = rng.choices(names, shares)[0]
+        at = (offset + i) / config.prompts_per_step
+        family = next((name for name, end in zip(names, reach, strict=True) if at < end), names[-1])
         lang = "zh" if rng.random() < 0.5 else "en"
         out.append(
             problems.make(
                 rng,
                 family,
-                rng.choice(config.levels),
+                config.levels[(turn + i) % len(config.levels)],
                 "train",
                 lang,
                 f"{family}-train-{seed}-{step}-{i}",

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 import random
+from collections import Counter
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from test_models import tiny
 from test_rl import TINY
 
 from r1book import grpo, models, problems, prompts, rl, sft, trace
+from r1book.config import RLConfig
 from r1book.network import LanguageModel, Shape, initialise
 from r1book.rollout import Rollout
 from r1book.world.vocab import EOS, IDS, VOCAB, encode
@@ -33,7 +35,7 @@ def test_questions_are_decided_by_seed_and_step():
     assert asked != rl.questions(config, 1, 6) and asked != rl.questions(config, 2, 5)
     assert {p.split for p in asked} == {"train"}
     assert {p.level for p in asked} == {2, 3} and {p.lang for p in asked} == {"en", "zh"}
-    assert 30 <= sum(p.family == "math" for p in asked) <= 70  # 50 expected, deviation 6.1
+    assert sum(p.family == "math" for p in asked) == 50
     assert {p.family for p in asked} == {"math", "stem"}
     assert len({p.id for p in asked}) == 200
 
@@ -51,6 +53,21 @@ def asked_and_said():
     ]
     said = [Rollout(g, i % 2, [1], [5], [0.0], text, "stop") for i, (g, text) in enumerate(texts)]
     return asked, said
+
+
+def test_each_step_has_its_share_of_every_family_and_level():
+    """16 questions at .25, .6, .15, 0 are 4, 9 or 10, 2 or 3, none; means over steps are exact."""
+    shares = {"math": 0.25, "logic": 0.6, "stem": 0.15, "code": 0.0}
+    config = RLConfig(prompts_per_step=16, families=shares)
+    counts = []
+    for step in range(60):
+        asked = rl.questions(config, 0, step)
+        counts.append(Counter(p.family for p in asked))
+        levels = Counter(p.level for p in asked)
+        assert set(levels) == {1, 2, 3, 4, 5} and set(levels.values()) <= {3, 4}
+    assert all(c["math"] == 4 and c["logic"] in (9, 10) and c["stem"] in (2, 3) for c in counts)
+    assert all(c["code"] == 0 for c in counts)
+    assert sum(c["logic"] for c in counts) / 60 == pytest.approx(9.6, abs=0.2)
 
 
 def test_rewards_are_accuracy_and_format():
