@@ -75,8 +75,9 @@ notebooks: $(READY)
 ifeq ($(NOTEBOOKS),)
 	@echo "No notebook in notebooks/." >&2; exit 1
 else
-	$(RUN_NOTEBOOKS) --overwrite $(NOTEBOOKS)
+	$(RUN_NOTEBOOKS) --overwrite --notebook-times=data/notebooks.json $(NOTEBOOKS)
 	$(PY) tests/clean_notebooks.py $(NOTEBOOKS)
+	$(PY) -m r1book readme
 endif
 
 # Everything that data/ ships, made anew: about two hours on two cores, each run continued where it stopped.

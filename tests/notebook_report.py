@@ -5,6 +5,7 @@ memory than a free Binder pod leaves it. Seconds are shown and not judged: machi
 Use: python -m pytest -p tests.notebook_report --nbmake notebooks/
 """
 
+import json
 import os
 import threading
 import time
@@ -61,6 +62,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=1500.0,
         help="fail a notebook that holds more resident memory than this, in MB (10^6 bytes)",
     )
+    parser.addoption(
+        "--notebook-times",
+        type=Path,
+        help="also keep seconds and peak memory (bytes) of the notebooks that passed in this JSON "
+        "file, from which README and notebook 00 are made; what it says of others stays",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -98,10 +105,26 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
     return report
 
 
+def keep(path: Path, rows: list) -> None:
+    """Write what passed into the JSON file: {notebook: {"seconds", "peak_rss", "cores"}}."""
+    known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    for name, outcome, measured in rows:
+        if outcome == "passed":
+            known[name] = {
+                "seconds": round(measured["seconds"], 1),
+                "peak_rss": round(measured["peak_mb"] * 1e6),
+                "cores": os.cpu_count(),
+            }
+    path.write_text(json.dumps(known, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
 def pytest_terminal_summary(terminalreporter, config: pytest.Config) -> None:
     rows = config.stash[ROWS]
     if not rows:
         return
+    kept = config.getoption("notebook_times")
+    if kept is not None:
+        keep(kept, rows)
     width = max(len("notebook"), *(len(name) for name, _, _ in rows))
     terminalreporter.section("notebooks")
     terminalreporter.line(f"{'notebook':<{width}}  {'result':<7}  {'seconds':>8}  {'peak MB':>8}")

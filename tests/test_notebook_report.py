@@ -1,5 +1,6 @@
 """Does the table of notebooks measure, and does one above the limit fail? With real kernels."""
 
+import json
 import re
 import subprocess
 import sys
@@ -39,8 +40,12 @@ def report(tmp_path_factory) -> subprocess.CompletedProcess:
         notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
         nbformat.write(notebook, folder / f"{name}.ipynb")
     command = [sys.executable, "-m", "pytest", "-p", "tests.notebook_report", "--nbmake"]
-    command += [f"--notebook-peak-mb={LIMIT_MB}", str(folder)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=550)
+    times = folder / "times.json"
+    times.write_text('{"earlier.ipynb": {"seconds": 1.0}, "modest.ipynb": {"seconds": 0.0}}')
+    command += [f"--notebook-peak-mb={LIMIT_MB}", f"--notebook-times={times}", str(folder)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=550)
+    done.times = json.loads(times.read_text())
+    return done
 
 
 def row(report: subprocess.CompletedProcess, name: str) -> tuple[str, float, float]:
@@ -72,3 +77,13 @@ def test_a_small_notebook_passes(report):
 @pytest.mark.slow
 def test_a_kernel_has_no_network_and_draws_inline(report):
     assert row(report, "offline")[0] == "passed"
+
+
+@pytest.mark.slow
+def test_times_of_what_passed_are_kept_and_others_stay(report):
+    _, seconds, peak = row(report, "modest")
+    assert set(report.times) == {"earlier.ipynb", "modest.ipynb", "offline.ipynb"}
+    assert report.times["earlier.ipynb"] == {"seconds": 1.0}
+    told = report.times["modest.ipynb"]
+    assert told["seconds"] == pytest.approx(seconds, abs=0.06)
+    assert told["peak_rss"] == pytest.approx(peak * 1e6, abs=0.51e6)
