@@ -17,7 +17,7 @@ from r1book.world.splits import SPLITS, split_of
 FAMILIES = ("math", "logic", "stem", "code", "general")
 SETTINGS = [(split, lang) for split in SPLITS for lang in ("en", "zh")]
 OPERATIONS = {1: 2, 2: 2, 3: 3, 4: 4, 5: 5}
-SHARES = {1: (0.075, 1), 2: (0.045, 0.075), 3: (0, 0.045), 4: (0.02, 1), 5: (0.004, 0.02)}
+SHARES = {1: (0.13, 1.01), 2: (0.075, 0.13), 3: (0.05, 0.075), 4: (0, 0.05), 5: (0.02, 1.01)}
 
 
 @lru_cache(maxsize=64)
@@ -52,7 +52,7 @@ def test_countdown_can_be_solved_and_levels_are_shares_of_attempts(split, lang):
         tree = ref.parse(problem.answer)
         assert ref.value(tree) == target
         assert sorted(ref.leaves(tree)) == sorted(numbers)
-        assert len(numbers) == (3 if problem.level < 4 else 4)
+        assert len(numbers) == (3 if problem.level < 5 else 4)
         low, high = SHARES[problem.level]
         ends = ref.attempts(tuple(sorted(numbers)))
         assert low <= ends[target] / ends.total() < high
