@@ -43,6 +43,9 @@ class Mixture:
     """4 second thoughts: mistakes found and repaired (math, stem); logic has `wait`."""
     switched: float = 0.0
     """5 code-switched working."""
+    stem_direct: float = 0.6
+    """How common direct answers are in stem, as a multiple of `direct`; 1 in the anneal. With more
+    of them in the trunk the base does not learn to find the letter of a result."""
     direct_right: float = 0.35
     """How often a direct answer is right."""
     slip: float = 0.22
@@ -87,6 +90,7 @@ def anneal(
         second=second,
         switched=switched,
         wait=wait,
+        stem_direct=1.0,
         missing=numerals.MISSING[asymmetry],
         table_lang="en" if asymmetry == "reversed" else "zh",
         borrow=0.10,

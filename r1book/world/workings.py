@@ -287,7 +287,7 @@ def stem(rng: random.Random, problem: dict, lang: str, mix):
     steps = quantities.working(quantities.BY_NAME[meta["story"]], meta["values"])
     options, right = meta["options"], problem["answer"]
     wrong = rng.choice([letter for letter in quantities.LETTERS if letter != right])
-    how = style(rng, replace(mix, direct=mix.direct))
+    how = style(rng, replace(mix, direct=mix.stem_direct * mix.direct))
     if lacks(steps, lang, mix):
         if rng.random() >= mix.borrow or mix.table_lang is None:
             return None
