@@ -289,7 +289,7 @@ def draw(logits, temperature: float, top_p: float, generator=None):
     if not torch.isfinite(logits.sum()):
         raise FloatingPointError(
             "the model's logits are not finite: its weights have diverged. Go back to an earlier "
-            "checkpoint and lower the learning rate"
+            "checkpoint and lower lr"
         )
     if temperature == 0:
         logprobs = logits.log_softmax(-1)

@@ -53,3 +53,16 @@ def test_record_refuses_an_unfinished_run_and_bundles_a_finished_one(tmp_path):
     sums = dict(reversed(line.split("  ")) for line in lines)
     assert sums["config.json"] == runs.checksum(run / "checkpoint" / "config.json")
     assert {"run_card.json", "metrics.jsonl", "eval.json", "config.json"} == set(sums)
+
+
+def test_record_bundles_no_base_that_fails_a_gate(tmp_path):
+    run, model = tmp_path / "run", tmp_path / "model"
+    (run / "checkpoint").mkdir(parents=True)
+    for name in ("run_card.json", "metrics.jsonl", "eval.json", "checkpoint/config.json"):
+        (run / name).write_text("{}\n")
+    call = ["record", str(run), "--model", str(model)]
+    (run / "gates.json").write_text('{"failed": ["pass@1 stem"], "passed": false}')
+    refused = CliRunner().invoke(app, call)
+    assert refused.exit_code == 2 and "pass@1 stem" in refused.output and not model.exists()
+    (run / "gates.json").write_text('{"failed": [], "passed": true}')
+    assert CliRunner().invoke(app, call).exit_code == 0 and (model / "gates.json").is_file()

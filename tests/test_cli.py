@@ -265,7 +265,7 @@ def test_settings_reach_the_config_they_name():
 
 @pytest.mark.parametrize(
     ("lr", "told"),
-    [("1e30", "gradient norm nan: not finite"), ("1e10", "weights (have )?diverged")],
+    [("1e30", "gradient norm nan: not finite"), ("1e10", "weights have diverged")],
 )
 def test_a_diverged_run_fails_and_keeps_what_is_there(tiny, tmp_path, lr, told):
     out = tmp_path / "run"
@@ -275,8 +275,7 @@ def test_a_diverged_run_fails_and_keeps_what_is_there(tiny, tmp_path, lr, told):
     result = call(*words)
     assert result.exit_code == 1, result.output
     last = result.stderr.splitlines()[-1]
-    assert last.startswith("failed: ") and re.search(told, last)  # where it shows first: machine
-    assert re.search("lower (lr|the learning rate)", last.lower())
+    assert last.startswith("failed: ") and told in last and "lower lr" in last.lower()
     done = trace.read_metrics(out / "metrics.jsonl")
     assert 1 <= len(done) < 4 and not (out / "run_card.json").exists()
 

@@ -3,6 +3,7 @@
 Leaves out training: `train.py`.
 """
 
+import json
 import shutil
 from pathlib import Path
 from typing import Annotated
@@ -28,6 +29,14 @@ def record(
         raise ValueError(f"{run} is no finished run: expected run_card.json in it")
     if out is None and model is None:
         raise ValueError("nothing to keep: give the excerpt's folder, --model FOLDER, or both")
+    gated = run / "gates.json"
+    if model is not None and gated.is_file():
+        failed = json.loads(gated.read_text(encoding="utf-8"))["failed"]
+        if failed:
+            raise ValueError(
+                f"{run} fails gates ({', '.join(failed)}, see {gated}): a base that fails one is "
+                "not bundled. Change the world or the settings and train it again"
+            )
     if out is not None:
         kept = runs.record(run, out)
         say(f"{out}: {kept['traces']} traces of steps {kept['steps']}, {kept['bytes']} bytes")
