@@ -115,9 +115,13 @@ def token_logprobs(logits: Tensor, ids: Tensor, temperature: float = 1.0) -> Ten
     off first (log_softmax, not x - logsumexp), so that large logits cost no digits.
     Taught in notebook 02.
     """
-    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))  # float64 stays
-    logps = (logits / temperature).log_softmax(-1)  # (B, T, V)
+    logps = _log_softmax(logits, temperature)  # (B, T, V)
     return logps.gather(-1, ids.unsqueeze(-1)).squeeze(-1)  # (B, T)
+
+
+def _log_softmax(logits: Tensor, temperature: float) -> Tensor:
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))  # float64 stays
+    return (logits if temperature == 1 else logits / temperature).log_softmax(-1)
 
 
 def entropy(logits: Tensor, temperature: float = 1.0) -> Tensor:
@@ -125,8 +129,9 @@ def entropy(logits: Tensor, temperature: float = 1.0) -> Tensor:
 
     Taught in notebook 02.
     """
-    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))  # float64 stays
-    return torch.special.entr((logits / temperature).softmax(-1)).sum(-1)  # (B, T)
+    logps = _log_softmax(logits, temperature)  # (B, T, V)
+    finite = logps.clamp(min=torch.finfo(logps.dtype).min)  # 0 * log 0 is 0 here
+    return -(logps.exp() * finite).sum(-1)  # (B, T)
 
 
 def kl_k3(logp: Tensor, ref_logp: Tensor) -> Tensor:

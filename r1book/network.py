@@ -69,33 +69,44 @@ class Attention(nn.Module):
         self.v_proj = nn.Linear(D, shape.kv_heads * d, bias=bias)
         self.o_proj = nn.Linear(shape.heads * d, D, bias=False)
 
-    def forward(self, x, cos, sin):  # x (B, T, D), cos and sin (T, d)
+    def forward(self, x, cos, sin, past=None, seen=None):
+        """Return (out (B, T, D), keys and values of x (B, K, T, d) each).
+
+        x (B, T, D); cos and sin (T, d) or (B, 1, T, d). `past` are keys and values (B, K, N, d)
+        that x attends to as well; `seen` (B, 1, T, N + T) then says which, None is causal.
+        """
         B, T, _ = x.shape
         s = self.shape
         q = self.q_proj(x).view(B, T, s.heads, s.head_size).transpose(1, 2)  # (B, H, T, d)
         k = self.k_proj(x).view(B, T, s.kv_heads, s.head_size).transpose(1, 2)  # (B, K, T, d)
         v = self.v_proj(x).view(B, T, s.kv_heads, s.head_size).transpose(1, 2)
         q, k = rotate(q, cos, sin), rotate(k, cos, sin)
-        out = attend(q, k, v)
-        return self.o_proj(out.transpose(1, 2).reshape(B, T, s.heads * s.head_size))
+        if past is None:
+            out = attend(q, k, v)
+        else:
+            k_all, v_all = (torch.cat([old, new], 2) for old, new in zip(past, (k, v), strict=True))
+            out = attend(q, k_all, v_all, seen)
+        return self.o_proj(out.transpose(1, 2).reshape(B, T, s.heads * s.head_size)), (k, v)
 
 
-def attend(q, k, v):
-    """Return causal attention (B, H, T, d) of q (B, H, T, d) over k, v (B, K, T, d).
+def attend(q, k, v, seen=None):
+    """Return attention (B, H, T, d) of q (B, H, T, d) over k, v (B, K, S, d): causal with S = T, or
+    to what `seen` (B, 1, T, S) says.
 
     Short sequences in bfloat16 on a CPU go through plain matrix products, which a compiler can
     fuse; `benchmarks/attention.py` measures both ways.
     """
     T, d = q.shape[-2:]
-    if v.device.type != "cpu" or v.dtype != torch.bfloat16 or T > 512:
+    if v.device.type != "cpu" or v.dtype != torch.bfloat16 or k.shape[-2] > 512:
         return F.scaled_dot_product_attention(
-            q, k, v, is_causal=True, enable_gqa=q.shape[1] != k.shape[1]
+            q, k, v, attn_mask=seen, is_causal=seen is None, enable_gqa=q.shape[1] != k.shape[1]
         )
     if q.shape[1] != k.shape[1]:
         k, v = (x.repeat_interleave(q.shape[1] // x.shape[1], dim=1) for x in (k, v))
-    later = torch.ones(T, T, dtype=torch.bool, device=q.device).triu(1)
-    scores = (q @ k.transpose(-1, -2)) * d**-0.5  # (B, H, T, T)
-    return scores.masked_fill(later, torch.finfo(scores.dtype).min).softmax(-1) @ v
+    if seen is None:
+        seen = torch.ones(T, T, dtype=torch.bool, device=q.device).tril()
+    scores = (q @ k.transpose(-1, -2)) * d**-0.5  # (B, H, T, S)
+    return scores.masked_fill(~seen, torch.finfo(scores.dtype).min).softmax(-1) @ v
 
 
 class Mlp(nn.Module):
@@ -121,9 +132,12 @@ class Layer(nn.Module):
         self.input_layernorm = Norm(shape.hidden, shape.eps)
         self.post_attention_layernorm = Norm(shape.hidden, shape.eps)
 
-    def forward(self, x, cos, sin):
-        x = x + self.self_attn(self.input_layernorm(x), cos, sin)
-        return x + self.mlp(self.post_attention_layernorm(x))
+    def forward(self, x, cos, sin, past=None, seen=None):
+        """Return (hidden states (B, T, D), keys and values (B, K, T, d) each); `past` and `seen` as
+        in Attention."""
+        out, kept = self.self_attn(self.input_layernorm(x), cos, sin, past, seen)
+        x = x + out
+        return x + self.mlp(self.post_attention_layernorm(x)), kept
 
 
 class Decoder(nn.Module):
@@ -135,6 +149,19 @@ class Decoder(nn.Module):
         self.embed_tokens = nn.Embedding(shape.vocab, shape.hidden)
         self.layers = nn.ModuleList(Layer(shape) for _ in range(shape.layers))
         self.norm = Norm(shape.hidden, shape.eps)
+
+
+@dataclass(frozen=True)
+class Prefix:
+    """What answers need of their prompts."""
+
+    last: torch.Tensor
+    """Normed hidden states (P, D) of each prompt's last token: they predict the first of an
+    answer."""
+    kept: list
+    """Keys, then values (P, K, N, d) of each layer in turn, padded on the right."""
+    lengths: torch.Tensor
+    """Tokens of each prompt, (P,)."""
 
 
 class LanguageModel(nn.Module):
@@ -166,7 +193,40 @@ class LanguageModel(nn.Module):
         x = self.model.embed_tokens(ids)
         cos, sin = self.cos[:T].to(x.dtype), self.sin[:T].to(x.dtype)
         for layer in self.model.layers:
-            x = layer(x, cos, sin)
+            x, _ = layer(x, cos, sin)
+        return self.model.norm(x)
+
+    def prefix(self, ids, lengths) -> Prefix:
+        """Pass prompts through the model once, for many answers: ids (P, N) padded on the right,
+        lengths (P,) in tokens."""
+        N = ids.shape[1]
+        x = self.model.embed_tokens(ids)
+        cos, sin = self.cos[:N].to(x.dtype), self.sin[:N].to(x.dtype)
+        kept = []
+        for layer in self.model.layers:
+            x, pair = layer(x, cos, sin)
+            kept.extend(pair)
+        last = x[torch.arange(len(ids), device=ids.device), lengths - 1]  # (P, D)
+        return Prefix(self.model.norm(last), kept, lengths)
+
+    def after(self, prefix: Prefix, rows, ids):
+        """Return normed hidden states (B, T, D) of ids (B, T), each row the continuation of prompt
+        rows[b] of the prefix; pad on the right.
+
+        `hidden` of prompt and continuation in one gives the same, and computes each prompt anew.
+        """
+        T, N = ids.shape[1], prefix.kept[0].shape[2]
+        lengths = prefix.lengths[rows]  # (B,)
+        own = torch.ones(T, T, dtype=torch.bool, device=ids.device).tril()
+        asked = torch.arange(N, device=ids.device) < lengths[:, None]  # (B, N)
+        seen = torch.cat([asked[:, None].expand(-1, T, -1), own.expand(len(ids), -1, -1)], -1)
+        seen = seen[:, None]  # (B, 1, T, N + T)
+        places = lengths[:, None] + torch.arange(T, device=ids.device)  # (B, T)
+        x = self.model.embed_tokens(ids)
+        cos, sin = self.cos[places][:, None].to(x.dtype), self.sin[places][:, None].to(x.dtype)
+        for i, layer in enumerate(self.model.layers):
+            past = [kept.index_select(0, rows) for kept in prefix.kept[2 * i : 2 * i + 2]]
+            x, _ = layer(x, cos, sin, past, seen)
         return self.model.norm(x)
 
     def logits(self, ids):

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from r1book import grpo, problems, prompts, rewards, rollout, sft, trace
 from r1book.config import RLConfig
-from r1book.network import LanguageModel
+from r1book.network import LanguageModel, Prefix
 from r1book.problems import Problem
 from r1book.rollout import Rollout
 
@@ -212,7 +212,7 @@ def learn(
     for start in range(0, len(order), size):
         chunk = sorted(
             order[start : start + size],
-            key=lambda i: len(answers[i].ids) + len(answers[i].prompt_ids),
+            key=lambda i: len(answers[i].ids),
         )
         whole = torch.zeros(len(chunk), max(len(answers[i].ids) for i in chunk))
         for row, i in enumerate(chunk):
@@ -220,11 +220,12 @@ def learn(
         over = grpo.denominator(whole, config.aggregation, config.max_new_tokens)
         live = grpo.contributing(advantages[chunk], config.beta).tolist()
         chunk = [i for i, keep in zip(chunk, live, strict=True) if keep]
+        shared = SharedPrompts(model, [answers[i] for i in chunk], dtype) if chunk else None
         value = 0.0
         for at in range(0, len(chunk), config.micro_rows):
             rows = chunk[at : at + config.micro_rows]
             logp, entropy, mask = logprobs(
-                model, [answers[i] for i in rows], config.temperature, dtype
+                model, [answers[i] for i in rows], config.temperature, dtype, shared
             )
             with torch.no_grad():
                 ref = (
@@ -257,6 +258,8 @@ def learn(
             )
             for name, each in {**seen, "entropy": float((entropy * mask).sum() / n)}.items():
                 means.setdefault(name, []).append((each, answered if name in by_answer else n))
+        if shared is not None:
+            shared.backward()
         norms.append(_step(model, optimizers, config.grad_clip))
         values.append(value)
     out = {
@@ -309,36 +312,75 @@ def pad(rows: list[torch.Tensor], width: int) -> torch.Tensor:
     return torch.stack([F.pad(row, (0, width - len(row))) for row in rows])
 
 
+class SharedPrompts:
+    """The distinct prompts of some answers, passed through the model once.
+
+    Micro-batches read copies (`copies`), where their gradients gather; `backward` then passes the
+    sum through the prompts once.
+    """
+
+    def __init__(self, model, answers: list[Rollout], dtype):
+        device = model.cos.device
+        rows: dict[tuple[int, ...], int] = {}
+        for a in answers:
+            rows.setdefault(tuple(a.prompt_ids), len(rows))
+        self.rows = rows
+        lengths = torch.tensor([len(ids) for ids in rows], device=device)  # (P,)
+        width = max(map(len, rows))
+        ids = torch.tensor([[*ids, *[0] * (width - len(ids))] for ids in rows], device=device)
+        with torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32):
+            self.made = model.prefix(ids, lengths)
+        copies = [x.detach().requires_grad_(x.requires_grad) for x in self._tensors(self.made)]
+        self.copies = Prefix(copies[0], copies[1:], lengths)
+
+    @staticmethod
+    def _tensors(prefix: Prefix) -> list[torch.Tensor]:
+        return [prefix.last, *prefix.kept]
+
+    def of(self, answers: list[Rollout]) -> torch.Tensor:
+        """Return the row (B,) of each answer's prompt."""
+        rows = [self.rows[tuple(a.prompt_ids)] for a in answers]
+        return torch.tensor(rows, device=self.made.lengths.device)
+
+    def backward(self) -> None:
+        """Pass the gradients of the copies on to the weights."""
+        pairs = zip(self._tensors(self.made), self._tensors(self.copies), strict=True)
+        gathered = [(made, copy.grad) for made, copy in pairs if copy.grad is not None]
+        if gathered:
+            torch.autograd.backward(*map(list, zip(*gathered, strict=True)))
+
+
 def logprobs(
-    model, answers: list[Rollout], temperature: float, dtype
+    model, answers: list[Rollout], temperature: float, dtype, shared: SharedPrompts | None = None
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Return log-probabilities (B, T), entropies (B, T, no gradient) and mask (B, T) of answers, in
     one forward pass.
 
-    Prompt and answer are concatenated and padded on the right; logits are computed at answer
-    positions only.
+    Each prompt is computed once for all of its answers, here or, for several micro-batches,
+    before (`shared`). Answers are padded on the right, logits computed for their tokens only.
     """
     device = model.cos.device
     B, T = len(answers), max(len(a.ids) for a in answers)
-    width = max(len(a.prompt_ids) + len(a.ids) for a in answers)
-    ids = torch.zeros(B, width, dtype=torch.long)
-    places = torch.zeros(
-        B, T, dtype=torch.long
-    )  # where the token that predicts answer token t stands
-    targets = torch.zeros(B, T, dtype=torch.long)
+    ids = torch.zeros(B, T, dtype=torch.long)
     mask = torch.zeros(B, T)
     for b, a in enumerate(answers):
-        n, t = len(a.prompt_ids), len(a.ids)
-        ids[b, : n + t] = torch.tensor([*a.prompt_ids, *a.ids])
-        places[b, :t] = torch.arange(n - 1, n - 1 + t)
-        targets[b, :t] = torch.tensor(a.ids)
-        mask[b, :t] = 1
-    ids, places, targets, mask = (x.to(device) for x in (ids, places, targets, mask))
+        ids[b, : len(a.ids)] = torch.tensor(a.ids)
+        mask[b, : len(a.ids)] = 1
+    places = mask.flatten().nonzero().squeeze(1).to(device)  # (M,), M tokens of answers
+    ids, mask = ids.to(device), mask.to(device)
+    given = SharedPrompts(model, answers, dtype) if shared is None else shared
+    prefix, rows = given.made if shared is None else given.copies, given.of(answers)
     with torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32):
-        hidden = model.hidden(ids)  # (B, width, D)
-        hidden = hidden.gather(1, places[:, :, None].expand(-1, -1, hidden.shape[-1]))  # (B, T, D)
-        logits = F.linear(hidden, model.model.embed_tokens.weight)  # (B, T, V)
-    logp = grpo.token_logprobs(logits, targets, temperature)
+        states = prefix.last.index_select(0, rows)[:, None]  # (B, 1, D)
+        if T > 1:
+            states = torch.cat([states, model.after(prefix, rows, ids[:, :-1])], 1)  # (B, T, D)
+        states = states.flatten(0, 1).index_select(0, places)  # (M, D)
+        logits = F.linear(states, model.model.embed_tokens.weight)  # (M, V)
+    logp = grpo.token_logprobs(logits, ids.flatten()[places], temperature)  # (M,)
     with torch.no_grad():
-        entropy = grpo.entropy(logits, temperature)
-    return logp * mask, entropy, mask
+        entropy = grpo.entropy(logits, temperature)  # (M,)
+
+    def spread(values):  # (M,) -> (B, T)
+        return values.new_zeros(B * T).index_copy(0, places, values).view(B, T)
+
+    return spread(logp), spread(entropy), mask

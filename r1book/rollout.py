@@ -4,7 +4,7 @@ One code path for Llama- and Qwen2-shaped models: prompts are computed once and 
 group, projections are fused, finished answers leave the batch, and the log-probabilities of the
 sampled tokens are kept. It does not know what is correct.
 
-Shapes: P prompts, G group size, B = P*G answers, N prompt length (padded on the left), S cache
+Shapes: P prompts, G group size, B = P*G answers, N prompt length (padded on the right), S cache
 columns, V vocabulary.
 """
 
@@ -147,114 +147,112 @@ def sample(
 
 
 class _Fused:
-    """A layer's weights, with q, k, v and gate, up each as one matrix."""
+    """A layer's weights: q, k, v and gate, up each as one matrix, with the gain of the norm before
+    them."""
 
     def __init__(self, layer):
         a, m = layer.self_attn, layer.mlp
-        self.norm1, self.norm2 = layer.input_layernorm, layer.post_attention_layernorm
-        self.qkv = torch.cat([a.q_proj.weight, a.k_proj.weight, a.v_proj.weight])
+        self.eps = layer.input_layernorm.eps
+        qkv = torch.cat([a.q_proj.weight, a.k_proj.weight, a.v_proj.weight])
+        self.qkv = qkv * layer.input_layernorm.weight
         self.qkv_bias = (
             None
             if a.q_proj.bias is None
             else torch.cat([a.q_proj.bias, a.k_proj.bias, a.v_proj.bias])
         )
-        self.o, self.down = a.o_proj.weight, m.down_proj.weight
-        self.gate_up = torch.cat([m.gate_proj.weight, m.up_proj.weight])
+        self.o, self.down = a.o_proj.weight.t(), m.down_proj.weight.t()
+        gate_up = torch.cat([m.gate_proj.weight, m.up_proj.weight])
+        self.gate_up = gate_up * layer.post_attention_layernorm.weight
 
 
 class _Cache:
-    """Keys and values of the alive rows: per layer (B, K, S, d), filled up to `used` columns."""
+    """Keys and values of the answers being written: per layer (B, K, S, d), filled up to `used`
+    columns.
+
+    The first N columns are the prompt's, padded on the right. Room grows with the answers.
+    """
+
+    BLOCK = 64
+    """Columns added when there is no room."""
 
     def __init__(
         self, model: LanguageModel, encoded: list[list[int]], group_size: int, max_new_tokens: int
     ):
-        s = model.shape
-        self.shape = s
+        self.shape, self.model = model.shape, model
         self.layers = [_Fused(layer) for layer in model.model.layers]
-        self.model = model
-        device, dtype = (
-            model.model.embed_tokens.weight.device,
-            model.model.embed_tokens.weight.dtype,
-        )
-        P, N = len(encoded), max(map(len, encoded))
-        self.used = N
-        self.pads = torch.tensor([N - len(ids) for ids in encoded], device=device)  # (P,)
-        self.keys = [
-            torch.zeros(P, s.kv_heads, N, s.head_size, device=device, dtype=dtype)
-            for _ in self.layers
-        ]
-        self.values = [torch.zeros_like(k) for k in self.keys]
-        ids = torch.tensor([[0] * (N - len(row)) + row for row in encoded], device=device)  # (P, N)
-        columns = torch.arange(N, device=device)
-        seen = columns[None, :] >= self.pads[:, None]  # (P, N)
-        mask = (
-            seen[:, None, None, :] & (columns[None, :] <= columns[:, None])[None, None]
-        )  # (P, 1, N, N)
-        mask = mask | torch.eye(
-            N, dtype=torch.bool, device=device
-        )  # a pad sees itself: no empty row, no NaN
-        positions = (columns[None, :] - self.pads[:, None]).clamp(min=0)  # (P, N)
-        self.last = self._forward(ids, positions, mask, 0)[:, -1]  # (P, D)
-        room = N + max_new_tokens
-        grow = lambda x: F.pad(x, (0, 0, 0, room - N)).repeat_interleave(group_size, 0)  # noqa: E731
-        self.keys, self.values = [grow(k) for k in self.keys], [grow(v) for v in self.values]
-        self.pads = self.pads.repeat_interleave(group_size)  # (B,)
-        self.last = self.last.repeat_interleave(group_size, 0)  # (B, D)
-
-    def _forward(self, ids, positions, mask, start):
-        """Run tokens (B, n) at cache columns start .. start+n; return normed hidden states (B, n,
-        D)."""
-        s, model = self.shape, self.model
-        B, n = ids.shape
-        x = model.model.embed_tokens(ids)
-        cos, sin = (
-            model.cos[positions][:, None].to(x.dtype),
-            model.sin[positions][:, None].to(x.dtype),
-        )  # (B, 1, n, d)
-        sizes = [s.heads * s.head_size, s.kv_heads * s.head_size, s.kv_heads * s.head_size]
-        end = start + n
-        for i, w in enumerate(self.layers):
-            q, k, v = F.linear(w.norm1(x), w.qkv, w.qkv_bias).split(sizes, dim=-1)
-            q = rotate(q.view(B, n, s.heads, s.head_size).transpose(1, 2), cos, sin)  # (B, H, n, d)
-            self.keys[i][:, :, start:end] = rotate(
-                k.view(B, n, s.kv_heads, s.head_size).transpose(1, 2), cos, sin
-            )
-            self.values[i][:, :, start:end] = v.view(B, n, s.kv_heads, s.head_size).transpose(1, 2)
-            out = F.scaled_dot_product_attention(
-                q,
-                self.keys[i][:, :, :end],
-                self.values[i][:, :, :end],
-                attn_mask=mask,
-                enable_gqa=s.heads != s.kv_heads,
-            )
-            x = x + F.linear(out.transpose(1, 2).reshape(B, n, -1), w.o)
-            gate, up = F.linear(w.norm2(x), w.gate_up).chunk(2, dim=-1)
-            x = x + F.linear(F.silu(gate) * up, w.down)
-        return model.model.norm(x)
+        device = model.cos.device
+        N = max(map(len, encoded))
+        ids = torch.tensor([[*row, *[0] * (N - len(row))] for row in encoded], device=device)
+        lengths = torch.tensor([len(row) for row in encoded], device=device)  # (P,)
+        made = model.prefix(ids, lengths)
+        self.used, self.limit = N, N + max_new_tokens
+        self.kept = [x.repeat_interleave(group_size, 0) for x in made.kept]  # (B, K, N, d) each
+        self.last = made.last.repeat_interleave(group_size, 0)  # (B, D)
+        self.places = lengths.repeat_interleave(group_size)  # (B,), where the next token stands
+        unseen = torch.arange(N, device=device) >= lengths[:, None]  # (P, N)
+        hidden = torch.zeros(unseen.shape, device=device).masked_fill(unseen, -torch.inf)
+        self.hidden = F.pad(hidden, (0, max_new_tokens)).repeat_interleave(group_size, 0)
+        self.hidden = self.hidden[:, None, None]  # (B, 1, 1, N + max_new_tokens)
+        self.padded = bool(unseen.any())
 
     def logits(self):
         """Return next-token logits (B, V) in fp32."""
         return F.linear(self.last, self.model.model.embed_tokens.weight).float()
 
     def feed(self, tokens):
-        """Append one token to every alive row; tokens (B,)."""
-        columns = torch.arange(self.used + 1, device=tokens.device)
-        mask = (columns[None, :] >= self.pads[:, None])[:, None, None, :]  # (B, 1, 1, S)
-        positions = (self.used - self.pads)[:, None]  # (B, 1)
-        self.last = self._forward(tokens[:, None], positions, mask, self.used)[:, -1]
-        self.used += 1
+        """Append one token to every row; tokens (B,)."""
+        s, model, B = self.shape, self.model, len(tokens)
+        if self.used == self.kept[0].shape[2]:
+            more = min(self.BLOCK, self.limit - self.used)
+            for i, x in enumerate(self.kept):
+                self.kept[i] = F.pad(x, (0, 0, 0, more))
+        end = self.used + 1
+        hidden = self.hidden[..., :end] if self.padded else None
+        x = model.model.embed_tokens.weight[tokens]  # (B, D)
+        cos, sin = (table[self.places][:, None] for table in (model.cos, model.sin))  # (B, 1, d)
+        turned = s.heads + s.kv_heads
+        for i, w in enumerate(self.layers):
+            qkv = F.linear(F.rms_norm(x, x.shape[-1:], None, w.eps), w.qkv, w.qkv_bias)
+            qkv = qkv.view(B, turned + s.kv_heads, s.head_size)
+            qk = rotate(qkv[:, :turned], cos, sin)  # (B, H + K, d)
+            keys, values = self.kept[2 * i : 2 * i + 2]
+            keys[:, :, self.used] = qk[:, s.heads :]
+            values[:, :, self.used] = qkv[:, turned:]
+            out = F.scaled_dot_product_attention(
+                qk[:, : s.heads, None],
+                keys[:, :, :end],
+                values[:, :, :end],
+                attn_mask=hidden,
+                enable_gqa=s.heads != s.kv_heads,
+            )  # (B, H, 1, d)
+            x = torch.addmm(x, out.reshape(B, -1), w.o)
+            gate, up = F.linear(F.rms_norm(x, x.shape[-1:], None, w.eps), w.gate_up).chunk(2, -1)
+            x = torch.addmm(x, F.silu(gate) * up, w.down)
+        self.last = model.model.norm(x)
+        self.used, self.places = end, self.places + 1
 
-    def keep(self, rows):
-        """Drop all rows but `rows` (indices)."""
-        self.keys, self.values = [k[rows] for k in self.keys], [v[rows] for v in self.values]
-        self.pads, self.last = self.pads[rows], self.last[rows]
+    def keep(self, running):
+        """Drop the rows that `running` (B,) does not name; return the new order (B',) of the rows.
+
+        Rows from the end move into the places that fell free: little is copied.
+        """
+        left = int(running.sum())
+        order = torch.arange(len(running), device=running.device)
+        free = (~running[:left]).nonzero().squeeze(1)
+        order[free] = movers = running[left:].nonzero().squeeze(1) + left
+        for i, x in enumerate(self.kept):
+            x[free, :, : self.used] = x[movers, :, : self.used]
+            self.kept[i] = x[:left]
+        order = order[:left]
+        self.places, self.hidden = self.places[order], self.hidden[order]
+        return order
 
 
 def _decode(model, encoded, group_size, max_new_tokens, temperature, top_p, generator, eos):
     """Return [(ids, logprobs)] for the B = P*G answers of one batch."""
     cache = _Cache(model, encoded, group_size, max_new_tokens)
     B = len(encoded) * group_size
-    device = cache.pads.device
+    device = cache.places.device
     tokens = torch.zeros(B, max_new_tokens, dtype=torch.long, device=device)
     scores = torch.zeros(B, max_new_tokens, device=device)
     lengths = torch.full((B,), max_new_tokens, device=device)
@@ -262,17 +260,15 @@ def _decode(model, encoded, group_size, max_new_tokens, temperature, top_p, gene
     running = torch.ones(B, dtype=torch.bool, device=device)  # over cache rows
     for t in range(max_new_tokens):
         chosen, logprob = draw(cache.logits(), temperature, top_p, generator)
-        tokens[alive, t] = torch.where(running, chosen, tokens[alive, t])
-        scores[alive, t] = torch.where(running, logprob, scores[alive, t])
+        tokens[alive, t], scores[alive, t] = chosen, logprob  # beyond an answer's end: never read
         ended = running & (chosen == eos)
         lengths[alive[ended]] = t + 1
         running &= ~ended
         left = int(running.sum())
         if left == 0 or t + 1 == max_new_tokens:
             break
-        if left <= 0.85 * len(running):
-            rows = running.nonzero().squeeze(1)
-            cache.keep(rows)
+        if left <= 0.95 * len(running):
+            rows = cache.keep(running)
             alive, chosen, running = alive[rows], chosen[rows], running[rows]
         cache.feed(chosen)
     lengths, tokens, scores = lengths.tolist(), tokens.tolist(), scores.tolist()
@@ -301,5 +297,13 @@ def draw(logits, temperature: float, top_p: float, generator=None):
         before = ordered.exp().cumsum(-1) - ordered.exp()
         ordered = ordered.masked_fill(before >= top_p, -torch.inf).log_softmax(-1)
         logprobs = torch.empty_like(logprobs).scatter_(-1, order, ordered)
-    token = torch.multinomial(logprobs.exp(), 1, generator=generator)  # (B, 1)
+    # by the inverse of the cumulative distribution: one uniform number a row, where multinomial
+    # takes one a token of the vocabulary
+    reached = logprobs.exp().cumsum(-1, dtype=torch.float64)  # (B, V)
+    whole = reached[:, -1:]
+    at = whole * torch.rand(
+        whole.shape, generator=generator, dtype=torch.float64, device=logits.device
+    )
+    at = torch.minimum(at, whole.nextafter(torch.zeros_like(whole)))  # below the end: p > 0
+    token = torch.searchsorted(reached, at, right=True)  # (B, 1)
     return token.squeeze(-1), logprobs.gather(-1, token).squeeze(-1)

@@ -97,19 +97,42 @@ def test_weights_have_the_names_and_shapes_of_transformers(tmp_path):
         assert {n: p.shape for n, p in tiny(family).named_parameters()} == theirs
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
 @pytest.mark.parametrize("kv_heads", [4, 2, 1])
-def test_attention_is_the_formula(kv_heads):
+def test_attention_is_the_formula(kv_heads, dtype):
     generator = torch.Generator().manual_seed(0)
-    q = torch.randn(1, 4, 520, 8, generator=generator)  # (B, H, T, d)
-    k, v = torch.randn(2, 1, kv_heads, 520, 8, generator=generator)  # (B, K, T, d) each
-    for length in (1, 5, 512, 520):  # 512 is the last of the short path
-        got = network.attend(q[:, :, :length], k[:, :, :length], v[:, :, :length])
-        for head, t in ((0, 0), (3, length - 1), (2, length // 2)):
-            own = head * kv_heads // 4  # consecutive query heads share a key-value head
-            scores = k[0, own, : t + 1] @ q[0, head, t] / 8**0.5  # (t+1,)
-            assert torch.allclose(
-                got[0, head, t], scores.softmax(-1) @ v[0, own, : t + 1], atol=1e-5
-            )
+    q = torch.randn(1, 4, 520, 8, generator=generator).to(dtype)  # (B, H, T, d)
+    k, v = torch.randn(2, 1, kv_heads, 520, 8, generator=generator).to(dtype)  # (B, K, T, d) each
+    atol = 1e-5 if dtype == torch.float32 else 3e-2
+    every = torch.randint(2, (1, 1, 520, 520), generator=generator).bool()  # any set may be seen
+    every |= torch.eye(520, dtype=torch.bool)
+    for length in (1, 5, 512, 520):  # 512 is the last of the short path in bfloat16
+        part = q[:, :, :length], k[:, :, :length], v[:, :, :length]
+        causal = torch.ones(length, length, dtype=torch.bool).tril()[None, None]
+        for seen in (None, every[..., :length, :length]):
+            got = network.attend(*part, seen).float()
+            for head, t in ((0, 0), (3, length - 1), (2, length // 2)):
+                own = head * kv_heads // 4  # consecutive query heads share a key-value head
+                to = (causal if seen is None else seen)[0, 0, t].nonzero().squeeze(1)
+                scores = k[0, own, to].float() @ q[0, head, t].float() / 8**0.5  # (t+1,)
+                want = scores.softmax(-1) @ v[0, own, to].float()
+                assert torch.allclose(got[0, head, t], want, atol=atol)
+
+
+@pytest.mark.parametrize("family", ["llama", "qwen2"])
+def test_continuations_of_a_prefix_are_those_of_the_whole(family):
+    model = tiny(family).double()
+    generator = torch.Generator().manual_seed(4)
+    lengths, rows = torch.tensor([3, 9, 5]), torch.tensor([2, 0, 0, 1])
+    ids = torch.randint(4, len(VOCAB), (3, 9), generator=generator)  # what pads hold is not read
+    more = torch.randint(4, len(VOCAB), (4, 6), generator=generator)
+    prefix = model.prefix(ids, lengths)
+    got = model.after(prefix, rows, more)  # (4, 6, D)
+    for b, p in enumerate(rows.tolist()):
+        n = int(lengths[p])
+        whole = model.hidden(torch.cat([ids[p, :n], more[b]])[None])[0]  # (n + 6, D)
+        assert torch.allclose(got[b], whole[n:], atol=1e-9)
+        assert torch.allclose(prefix.last[p], whole[n - 1], atol=1e-9)
 
 
 def test_a_tokenizer_that_transformers_opens(tmp_path):

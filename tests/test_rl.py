@@ -84,6 +84,29 @@ def test_log_probabilities_of_a_batch_are_those_of_each_answer(family):
         assert logp[row, n:].abs().sum() == 0
 
 
+def test_prompts_computed_once_give_the_gradient_of_each_answer_alone():
+    batch = answers(6)
+    asked = batch[0].prompt_ids, batch[3].prompt_ids
+    batch = [dataclasses.replace(a, prompt_ids=asked[i % 2]) for i, a in enumerate(batch)]
+    batch.append(dataclasses.replace(batch[0], ids=batch[0].ids[:1]))  # an answer of one token
+    weights = torch.linspace(-1, 1, 7).double()
+    model = tiny("qwen2").double()
+    for a, w in zip(batch, weights, strict=True):
+        ids = torch.tensor([[*a.prompt_ids, *a.ids]])
+        logps = model.logits(ids)[0, len(a.prompt_ids) - 1 : -1].log_softmax(-1)  # (T, V)
+        (w * logps.gather(-1, torch.tensor(a.ids)[:, None]).sum()).backward()
+    want = {n: p.grad.clone() for n, p in model.named_parameters()}
+    model.zero_grad()
+    shared = rl.SharedPrompts(model, batch, torch.float32)
+    assert len(shared.rows) == 2
+    for rows in ([0, 3], [6], [1, 2, 4, 5]):
+        logp, _, _ = rl.logprobs(model, [batch[i] for i in rows], 1.0, torch.float32, shared)
+        (weights[rows, None] * logp).sum().backward()
+    assert not same(want, {n: p.grad for n, p in model.named_parameters()}, 1e-3)  # not yet all
+    shared.backward()
+    assert same(want, {n: p.grad for n, p in model.named_parameters()}, 1e-9)
+
+
 def test_old_log_probabilities_come_back_in_order():
     model, batch = tiny(), answers(9)
     old = rl.old_logprobs(model, batch, dataclasses.replace(TINY, micro_rows=2), torch.float32)

@@ -59,6 +59,17 @@ def test_log_probabilities_are_those_of_a_full_pass(family, tokenizer):
         assert torch.allclose(torch.tensor(a.logprobs), by_hand(model, a), atol=1e-4)
 
 
+def test_answers_longer_than_a_block_of_the_cache(tokenizer, monkeypatch):
+    monkeypatch.setattr(rollout._Cache, "BLOCK", 5)
+    answers = rollout.sample(
+        talker(), tokenizer, PROMPTS, group_size=4, max_new_tokens=23,
+        generator=torch.Generator().manual_seed(3),
+    )  # fmt: skip
+    assert {len(a.ids) for a in answers} > {23} and min(len(a.ids) for a in answers) < 10
+    for a in answers:
+        assert torch.allclose(torch.tensor(a.logprobs), by_hand(talker(), a), atol=1e-4)
+
+
 def test_rollouts_come_in_order_and_say_how_they_ended(tokenizer):
     model = talker()
     answers = rollout.sample(
@@ -177,6 +188,14 @@ def test_top_p_keeps_the_set_in_any_order_of_the_vocabulary():
     tokens, _ = rollout.draw(logits.repeat(2000, 1), 1.0, 0.8, generator)
     rows = tokens.view(2000, 2)  # each row of logits has a set of its own
     assert set(rows[:, 0].tolist()) == {1, 3, 4} and set(rows[:, 1].tolist()) == {0}
+
+
+@pytest.mark.parametrize("end", [0.0, 1.0])
+def test_the_ends_of_the_interval_draw_a_token_that_can_be_drawn(end, monkeypatch):
+    monkeypatch.setattr(torch, "rand", lambda shape, **_: torch.full(shape, end).double())
+    logits = torch.tensor([[-1e4, 1.0, 2.0, -1e4]])  # the first and last: probability 0
+    tokens, logps = rollout.draw(logits, 1.0, 1.0)
+    assert tokens.tolist() == [1 if end == 0 else 2] and logps.min() > -2
 
 
 def test_greedy_takes_the_likeliest():

@@ -14,7 +14,6 @@ import typer
 BAD_INPUT = (ValueError, FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
 RUN_ENDS = {
     "memory": "Make the step smaller: micro_rows, then prompts_per_step",
-    "probability tensor": "The weights have diverged, and the model gives no probabilities: lower lr",
 }
 """Words in errors of torch that are no bugs -> what to do."""
 
