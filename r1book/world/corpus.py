@@ -16,9 +16,9 @@ from r1book.world.phrases import TEMPLATES, phrases
 
 LANGS = ("en", "zh")
 LOOKUPS = 10
-"""How often a school book's key is asked. Half of the keys name pages, not letters: to find a number
-and say what stands after it is learnt from many possible answers within 100 steps, and letters
-follow; from four letters alone it is not learnt in 3,600."""
+"""How often a school book's key is asked. Half of the keys name pages, not letters: from many
+possible answers it is learnt within 100 steps to find a number and say what stands after it, and
+letters follow; from four letters alone it is not learnt in 3,600."""
 
 
 @dataclass(frozen=True)
