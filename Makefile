@@ -28,7 +28,7 @@ export TORCHINDUCTOR_CACHE_DIR ?= $(CURDIR)/.cache/torchinductor
 .PHONY: help venv lab run test notebooks recorded bench clean
 
 help:
-	@echo "make lab        set up, then open the first notebook in JupyterLab"
+	@echo "make lab        set up, then open JupyterLab at notebook 00"
 	@echo "make run        set up, then train R1-Zero at preset laptop into runs/r1-zero (resumes if stopped)"
 	@echo "make test       set up, then lint, unit tests and every notebook, with a table of time and memory"
 	@echo "make notebooks  execute every notebook in place and clean what is committed of it"
