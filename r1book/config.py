@@ -91,7 +91,7 @@ class PretrainConfig:
 class RLConfig:
     """Group-relative policy optimisation with rule rewards."""
 
-    steps: int = 200
+    steps: int = 150
     """Rollout steps."""
     prompts_per_step: int = 16
     """Questions in a step (the report: 32)."""
@@ -112,9 +112,8 @@ class RLConfig:
     4)."""
     reward: str = "rules"
     """'rules', or a control: 'random' (a fair coin), 'format_only'."""
-    lr: float = 1e-4
-    """Learning rate (the report: 3e-6, for 671 billion parameters). At 3e-4 learning stops after 60
-    steps and the language decays."""
+    lr: float = 3e-4
+    """Learning rate (the report: 3e-6, for 671 billion parameters)."""
     warmup: int = 5
     """Steps from zero to the learning rate."""
     minibatches: int = 1
