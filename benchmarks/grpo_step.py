@@ -1,0 +1,202 @@
+"""How long does a GRPO step take here, beside stock TRL on the same machine?
+
+    python benchmarks/grpo_step.py [--model r1-zero] [--rounds 3] [--quick] [--json FILE]
+
+Each contender gets the same weights, questions, group size, temperature, length limit and rewards,
+and does one optimiser step on its own answers. Steps alternate: after each of TRL's steps comes
+one of ours, so that a machine that slows down slows both. TRL runs with its defaults and with the
+settings that could be its fastest (no gradient checkpointing; float32 or bfloat16; one batch or
+several; dynamic or static cache). Completion tokens per second go through the whole step: sampling,
+judging, update. The last line is ours over the fastest of TRL's.
+"""
+
+import argparse
+import contextlib
+import os
+import statistics
+import sys
+import tempfile
+import time
+import warnings
+from pathlib import Path
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+STARTED = time.perf_counter()
+
+import torch  # noqa: E402
+
+from r1book import config, models, prompts, rewards, rl, runs, sft, trace  # noqa: E402
+
+RL = config.laptop().r1_zero
+STOCK = {
+    "TRL, defaults": {"gradient_checkpointing": True, "bf16": True},
+    "TRL, float32": {"bf16": False},
+    "TRL, bfloat16": {"bf16": True},
+    "TRL, float32, 4 batches": {"bf16": False, "split": 4},
+    "TRL, float32, static cache": {"bf16": False, "cache_implementation": "static"},
+}
+"""Settings of GRPOConfig; `split` is in how many batches the update passes."""
+
+
+def ours(folder: Path):
+    """Return a function that does our step `number` and returns its seconds, by part, and
+    tokens."""
+    model, tokenizer = models.load(folder)
+    optimizers = sft.optimizers(model, 1e-6)
+
+    def step(number: int) -> dict:
+        line = rl.step(model, None, tokenizer, optimizers, RL, 0, number).metrics
+        parts = {k.partition("/")[2] or "step": v for k, v in line.items() if "seconds" in k}
+        return {**parts, "tokens": line["tokens"]}
+
+    return step
+
+
+def judge(completions, number, **_):
+    """Return our rewards of TRL's completions; `number` is a column of its data set."""
+    pairs = [(text, ASKED[n]) for text, n in zip(completions, number, strict=True)]
+    marks = zip(rewards.accuracies(pairs), (rewards.format(text) for text, _ in pairs), strict=True)
+    return [a.total + f.total for a, f in marks]
+
+
+ASKED: list = []
+
+
+def stock(folder: Path, settings: dict, rounds: int, after) -> list[dict]:
+    """Do rounds + 1 steps of TRL's GRPOTrainer, each followed by after(); return those but the
+    first."""
+    import trl
+    from datasets import Dataset
+    from transformers import AutoTokenizer, TrainerCallback
+
+    settings = dict(settings)
+    rows = RL.prompts_per_step * RL.group_size
+    split = settings.pop("split", 1)
+    ASKED[:] = [p for step in range(rounds + 1) for p in rl.questions(RL, 0, step)]
+    # TRL adds no begin-of-text to a plain prompt; the models here have seen it everywhere
+    data = Dataset.from_dict(
+        {
+            "prompt": [f"<bos> {prompts.render(p)}" for p in ASKED],
+            "number": list(range(len(ASKED))),
+        }
+    )
+    seen: list[dict] = []
+
+    class Clock(TrainerCallback):
+        """Times whole steps; what happens between them is not counted."""
+
+        def on_step_begin(self, args, state, control, **_):
+            self.begun = time.perf_counter()
+
+        def on_step_end(self, args, state, control, **_):
+            seen.append({"step": time.perf_counter() - self.begun, **trainer.told})
+            after(state.global_step)
+
+    class Timed(trl.GRPOTrainer):
+        """Keeps how long sampling and judging took, and how many tokens came out."""
+
+        def _generate_and_score_completions(self, inputs):
+            begun = time.perf_counter()
+            out = super()._generate_and_score_completions(inputs)
+            tokens = int(out["completion_mask"].sum())
+            self.told = {"rollout": time.perf_counter() - begun, "tokens": tokens}
+            return out
+
+    with tempfile.TemporaryDirectory() as out, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        base = {
+            "output_dir": out, "use_cpu": True, "max_steps": rounds + 1, "learning_rate": 1e-6,
+            "num_generations": RL.group_size, "max_completion_length": RL.max_new_tokens,
+            "per_device_train_batch_size": rows // split, "gradient_accumulation_steps": split,
+            "shuffle_dataset": False, "report_to": "none", "save_strategy": "no",
+            "logging_strategy": "no", "disable_tqdm": True, "gradient_checkpointing": False,
+        }  # fmt: skip
+        trainer = Timed(
+            model=str(folder),
+            reward_funcs=judge,
+            args=trl.GRPOConfig(**{**base, **settings}),
+            train_dataset=data,
+            processing_class=AutoTokenizer.from_pretrained(folder, padding_side="left"),
+            callbacks=[Clock()],
+        )
+        with contextlib.redirect_stdout(sys.stderr):
+            trainer.train()
+    return seen[1:]
+
+
+def ceiling(seconds: float = 0.5) -> float:
+    """Return the float32 GFLOP/s of a large matrix product here."""
+    a, b = torch.randn(2, 1024, 1024)
+    a @ b
+    count, begun = 0, time.perf_counter()
+    while time.perf_counter() - begun < seconds:
+        a @ b
+        count += 1
+    return count * 2 * 1024**3 / (time.perf_counter() - begun) / 1e9
+
+
+def summary(lines: list[dict]) -> dict:
+    """Return medians of the steps, and completion tokens per second over all of them."""
+    out = {
+        f"{part}_s": round(statistics.median(line[part] for line in lines), 3)
+        for part in ("step", "rollout", "judge", "update")
+        if part in lines[0]
+    }
+    tokens, spent = (sum(line[key] for line in lines) for key in ("tokens", "step"))
+    return {**out, "tokens": tokens // len(lines), "tokens_per_s": round(tokens / spent, 1)}
+
+
+def main() -> None:
+    """Time all contenders in one run and print them."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default="r1-zero", help="a bundled model, or a folder")
+    parser.add_argument("--rounds", type=int, default=3, help="timed steps of each of TRL's")
+    parser.add_argument("--quick", action="store_true", help="TRL in float32 only")
+    parser.add_argument("--json", type=Path, help="write the result here")
+    options = parser.parse_args()
+    named = Path(options.model)
+    folder = named if named.is_dir() else models.shipped(options.model)
+    step, mine = ours(folder), []
+    begun = time.perf_counter()
+    step(0)
+    start_up = {"ours": time.perf_counter() - STARTED, "first_step": time.perf_counter() - begun}
+    speed = ceiling()
+    table = {}
+    for name, settings in STOCK.items():
+        if options.quick and name != "TRL, float32":
+            continue
+        lines = stock(folder, settings, options.rounds, lambda at: mine.append(step(at)))
+        table[name] = summary(lines)
+        print(f"{name:28s} {table[name]}", flush=True)
+    table["r1book"] = summary(mine)
+    print(f"{'r1book':28s} {table['r1book']}")
+    best = max((n for n in table if n != "r1book"), key=lambda n: table[n]["tokens_per_s"])
+    ratio = table["r1book"]["tokens_per_s"] / table[best]["tokens_per_s"]
+    weights = models.parameters(models.load(folder)[0])
+    flops = {"rollout": 2 * weights, "update": 6 * weights}  # of a token; attention not counted
+    share = {
+        part: round(
+            each * table["r1book"]["tokens"] / table["r1book"][f"{part}_s"] / speed / 1e9, 3
+        )
+        for part, each in flops.items()
+    }
+    print(f"float32 products reach {speed:.0f} GFLOP/s here; share of it: {share}")
+    print(f"start-up: {start_up['ours']:.1f} s to the end of the first step")
+    if options.json:
+        card = {
+            "command": " ".join(["python", "benchmarks/grpo_step.py", *sys.argv[1:]]),
+            "git": runs.git_state(), "threads": torch.get_num_threads(), "gflops": round(speed, 1),
+            "share_of_gflops": share, "start_up_s": start_up, "steps": table,
+            "fastest_of_trl": best, "ratio": round(ratio, 3),
+        }  # fmt: skip
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        trace.write_json(options.json, card)
+    print(f"ratio: {ratio:.2f}")
+
+
+if __name__ == "__main__":
+    main()
