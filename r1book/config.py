@@ -91,7 +91,7 @@ class PretrainConfig:
 class RLConfig:
     """Group-relative policy optimisation with rule rewards."""
 
-    steps: int = 150
+    steps: int = 200
     """Rollout steps."""
     prompts_per_step: int = 16
     """Questions in a step (the report: 32)."""
@@ -112,8 +112,9 @@ class RLConfig:
     4)."""
     reward: str = "rules"
     """'rules', or a control: 'random' (a fair coin), 'format_only'."""
-    lr: float = 3e-4
-    """Learning rate (the report: 3e-6, for 671 billion parameters)."""
+    lr: float = 1e-4
+    """Learning rate (the report: 3e-6, for 671 billion parameters; at 3e-4 this world stops learning
+    after 45 steps, see the log of `data/world_card.md`)."""
     warmup: int = 5
     """Steps from zero to the learning rate."""
     minibatches: int = 1
