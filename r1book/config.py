@@ -91,7 +91,7 @@ class PretrainConfig:
 class RLConfig:
     """Group-relative policy optimisation with rule rewards."""
 
-    steps: int = 200
+    steps: int = 150
     """Rollout steps."""
     prompts_per_step: int = 16
     """Questions in a step (the report: 32)."""
@@ -113,13 +113,13 @@ class RLConfig:
     reward: str = "rules"
     """'rules', or a control: 'random' (a fair coin), 'format_only'."""
     lr: float = 1e-4
-    """Learning rate (the report: 3e-6, for 671 billion parameters; at 3e-4 this world stops learning
-    after 45 steps, see the log of `data/world_card.md`)."""
+    """Learning rate (the report: 3e-6, for 671 billion parameters; at 3e-4 learning stands still
+    here after 45 steps, see the log of `data/world_card.md`)."""
     warmup: int = 5
     """Steps from zero to the learning rate."""
     minibatches: int = 1
     """Optimiser steps on each batch of rollouts (the report: 16)."""
-    micro_rows: int = 32
+    micro_rows: int = 16
     """Answers that pass through the model together; changes memory and speed, not the result."""
     clip_low: float = 0.2
     """Lower clip of the ratio, 1 - clip_low."""

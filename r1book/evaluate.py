@@ -7,7 +7,7 @@ import dataclasses
 
 import torch
 
-from r1book import measure, problems, prompts, rewards, rollout, trace
+from r1book import measure, problems, prompts, rewards, rollout, styles, trace
 from r1book.config import EvalConfig
 from r1book.world import gold
 
@@ -49,11 +49,12 @@ def traces(
 
 def summarise(seen: list[trace.Trace], samples: int) -> dict:
     """Return {"n", "pass@1", "ci95", "maj@k", "mean_tokens", "format", "target_language_share",
-    ...} of judged traces.
+    "styles", ...} of judged traces.
 
     pass@1 is the mean over samples (report v1 p.12), its interval clustered by problem; maj@k
     breaks ties at random, in expectation, and is None where problems have no shared answer
-    (countdown, code, general).
+    (countdown, code, general). "styles" holds [answers, right ones] of each style of working, from
+    which `measure.style_split` tells what a gain consists of.
     """
     table = measure.by_problem(seen)
     interval = measure.accuracy_ci(table) if table else None
@@ -82,6 +83,9 @@ def summarise(seen: list[trace.Trace], samples: int) -> dict:
         "truncated": sum(t.finish == "length" for t in seen) / max(1, len(seen)),
         "target_language_share": sum(languages) / len(languages) if languages else None,
         "unjudged": sum("accuracy" not in t.parts for t in seen),
+        "styles": {
+            name: list(n) for name, n in sorted(measure.by_style(seen, styles.style).items())
+        },
     }
 
 

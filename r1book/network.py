@@ -13,6 +13,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from r1book import fused
+
 
 @dataclass(frozen=True)
 class Shape:
@@ -54,7 +56,7 @@ class Norm(nn.Module):
         self.eps = eps
 
     def forward(self, x):  # (B, T, D) -> (B, T, D)
-        return F.rms_norm(x, x.shape[-1:], self.weight, self.eps)
+        return fused.norm(x, self.eps) * self.weight
 
 
 class Attention(nn.Module):
@@ -69,24 +71,32 @@ class Attention(nn.Module):
         self.v_proj = nn.Linear(D, shape.kv_heads * d, bias=bias)
         self.o_proj = nn.Linear(shape.heads * d, D, bias=False)
 
-    def forward(self, x, cos, sin, past=None, seen=None):
+    def forward(self, x, gain, cos, sin, past=None, seen=None):
         """Return (out (B, T, D), keys and values of x (B, K, T, d) each).
 
-        x (B, T, D); cos and sin (T, d) or (B, 1, T, d). `past` are keys and values (B, K, N, d)
-        that x attends to as well; `seen` (B, 1, T, N + T) then says which, None is causal.
+        x (B, T, D) normed but for its gain (D,), which goes into the matrices; cos and sin
+        (T, 1, d) or (B, T, 1, d). `past` are keys and values (B, K, N, d) that x attends to as
+        well; `seen` (B, 1, T, N + T) then says which, None is causal.
         """
         B, T, _ = x.shape
-        s = self.shape
-        q = self.q_proj(x).view(B, T, s.heads, s.head_size).transpose(1, 2)  # (B, H, T, d)
-        k = self.k_proj(x).view(B, T, s.kv_heads, s.head_size).transpose(1, 2)  # (B, K, T, d)
-        v = self.v_proj(x).view(B, T, s.kv_heads, s.head_size).transpose(1, 2)
-        q, k = rotate(q, cos, sin), rotate(k, cos, sin)
+        qkv = F.linear(x, self.weight(gain), self.bias())
+        q, k, v = fused.heads(qkv.view(B, T, -1, self.shape.head_size), cos, sin, self.shape.heads)
         if past is None:
             out = attend(q, k, v)
         else:
             k_all, v_all = (torch.cat([old, new], 2) for old, new in zip(past, (k, v), strict=True))
             out = attend(q, k_all, v_all, seen)
-        return self.o_proj(out.transpose(1, 2).reshape(B, T, s.heads * s.head_size)), (k, v)
+        return self.o_proj(out.transpose(1, 2).reshape(B, T, -1)), (k, v)
+
+    def weight(self, gain):
+        """Return the matrices of q, k and v as one, ((H + 2 K) d, D), times the gain."""
+        return torch.cat([self.q_proj.weight, self.k_proj.weight, self.v_proj.weight]) * gain
+
+    def bias(self):
+        """Return the biases of q, k and v as one, or None."""
+        if self.q_proj.bias is None:
+            return None
+        return torch.cat([self.q_proj.bias, self.k_proj.bias, self.v_proj.bias])
 
 
 def attend(q, k, v, seen=None):
@@ -118,8 +128,13 @@ class Mlp(nn.Module):
         self.up_proj = nn.Linear(shape.hidden, shape.mlp, bias=False)
         self.down_proj = nn.Linear(shape.mlp, shape.hidden, bias=False)
 
-    def forward(self, x):
-        return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
+    def forward(self, x, gain):
+        """Return (B, T, D) of x (B, T, D), normed but for its gain (D,)."""
+        return self.down_proj(fused.gated(F.linear(x, self.weight(gain))))
+
+    def weight(self, gain):
+        """Return the matrices of gate and up as one, (2 W, D), times the gain."""
+        return torch.cat([self.gate_proj.weight, self.up_proj.weight]) * gain
 
 
 class Layer(nn.Module):
@@ -135,9 +150,10 @@ class Layer(nn.Module):
     def forward(self, x, cos, sin, past=None, seen=None):
         """Return (hidden states (B, T, D), keys and values (B, K, T, d) each); `past` and `seen` as
         in Attention."""
-        out, kept = self.self_attn(self.input_layernorm(x), cos, sin, past, seen)
+        first, second = self.input_layernorm, self.post_attention_layernorm
+        out, kept = self.self_attn(fused.norm(x, first.eps), first.weight, cos, sin, past, seen)
         x = x + out
-        return x + self.mlp(self.post_attention_layernorm(x)), kept
+        return x + self.mlp(fused.norm(x, second.eps), second.weight), kept
 
 
 class Decoder(nn.Module):
@@ -191,7 +207,7 @@ class LanguageModel(nn.Module):
                 "shorten the prompt or the limit"
             )
         x = self.model.embed_tokens(ids)
-        cos, sin = self.cos[:T].to(x.dtype), self.sin[:T].to(x.dtype)
+        cos, sin = self.cos[:T, None].to(x.dtype), self.sin[:T, None].to(x.dtype)
         for layer in self.model.layers:
             x, _ = layer(x, cos, sin)
         return self.model.norm(x)
@@ -201,7 +217,7 @@ class LanguageModel(nn.Module):
         lengths (P,) in tokens."""
         N = ids.shape[1]
         x = self.model.embed_tokens(ids)
-        cos, sin = self.cos[:N].to(x.dtype), self.sin[:N].to(x.dtype)
+        cos, sin = self.cos[:N, None].to(x.dtype), self.sin[:N, None].to(x.dtype)
         kept = []
         for layer in self.model.layers:
             x, pair = layer(x, cos, sin)
@@ -223,7 +239,7 @@ class LanguageModel(nn.Module):
         seen = seen[:, None]  # (B, 1, T, N + T)
         places = lengths[:, None] + torch.arange(T, device=ids.device)  # (B, T)
         x = self.model.embed_tokens(ids)
-        cos, sin = self.cos[places][:, None].to(x.dtype), self.sin[places][:, None].to(x.dtype)
+        cos, sin = (table[places][:, :, None].to(x.dtype) for table in (self.cos, self.sin))
         for i, layer in enumerate(self.model.layers):
             past = [kept.index_select(0, rows) for kept in prefix.kept[2 * i : 2 * i + 2]]
             x, _ = layer(x, cos, sin, past, seen)
@@ -245,13 +261,6 @@ def rotary(shape: Shape):
     )  # (positions, d/2)
     angles = torch.cat([angles, angles], dim=-1)
     return angles.cos(), angles.sin()
-
-
-def rotate(x, cos, sin):
-    """Return x (..., T, d) turned by its position; cos and sin broadcast to (..., T, d)."""
-    half = x.shape[-1] // 2
-    turned = torch.cat([-x[..., half:], x[..., :half]], dim=-1)
-    return x * cos + turned * sin
 
 
 def initialise(model: LanguageModel, seed: int) -> LanguageModel:

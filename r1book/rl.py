@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional as F
 
-from r1book import grpo, problems, prompts, rewards, rollout, sft, trace
+from r1book import fused, grpo, problems, prompts, rewards, rollout, sft, trace
 from r1book.config import RLConfig
 from r1book.network import LanguageModel, Prefix
 from r1book.problems import Problem
@@ -375,10 +375,8 @@ def logprobs(
         if T > 1:
             states = torch.cat([states, model.after(prefix, rows, ids[:, :-1])], 1)  # (B, T, D)
         states = states.flatten(0, 1).index_select(0, places)  # (M, D)
-        logits = F.linear(states, model.model.embed_tokens.weight)  # (M, V)
-    logp = grpo.token_logprobs(logits, ids.flatten()[places], temperature)  # (M,)
-    with torch.no_grad():
-        entropy = grpo.entropy(logits, temperature)  # (M,)
+        table = model.model.embed_tokens.weight  # (V, D)
+        logp, entropy = fused.scores(states, table, ids.flatten()[places], temperature)  # (M,)
 
     def spread(values):  # (M,) -> (B, T)
         return values.new_zeros(B * T).index_copy(0, places, values).view(B, T)

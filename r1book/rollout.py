@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional as F
 
-from r1book.network import LanguageModel, rotate
+from r1book import fused
+from r1book.network import LanguageModel
 
 
 @dataclass(frozen=True)
@@ -153,16 +154,9 @@ class _Fused:
     def __init__(self, layer):
         a, m = layer.self_attn, layer.mlp
         self.eps = layer.input_layernorm.eps
-        qkv = torch.cat([a.q_proj.weight, a.k_proj.weight, a.v_proj.weight])
-        self.qkv = qkv * layer.input_layernorm.weight
-        self.qkv_bias = (
-            None
-            if a.q_proj.bias is None
-            else torch.cat([a.q_proj.bias, a.k_proj.bias, a.v_proj.bias])
-        )
+        self.qkv, self.qkv_bias = a.weight(layer.input_layernorm.weight), a.bias()
         self.o, self.down = a.o_proj.weight.t(), m.down_proj.weight.t()
-        gate_up = torch.cat([m.gate_proj.weight, m.up_proj.weight])
-        self.gate_up = gate_up * layer.post_attention_layernorm.weight
+        self.gate_up = m.weight(layer.post_attention_layernorm.weight)
 
 
 class _Cache:
@@ -212,9 +206,9 @@ class _Cache:
         cos, sin = (table[self.places][:, None] for table in (model.cos, model.sin))  # (B, 1, d)
         turned = s.heads + s.kv_heads
         for i, w in enumerate(self.layers):
-            qkv = F.linear(F.rms_norm(x, x.shape[-1:], None, w.eps), w.qkv, w.qkv_bias)
+            qkv = F.linear(fused.unit(x, w.eps)[0], w.qkv, w.qkv_bias)
             qkv = qkv.view(B, turned + s.kv_heads, s.head_size)
-            qk = rotate(qkv[:, :turned], cos, sin)  # (B, H + K, d)
+            qk = fused.turn(qkv[:, :turned], cos, sin)  # (B, H + K, d)
             keys, values = self.kept[2 * i : 2 * i + 2]
             keys[:, :, self.used] = qk[:, s.heads :]
             values[:, :, self.used] = qkv[:, turned:]
@@ -226,8 +220,9 @@ class _Cache:
                 enable_gqa=s.heads != s.kv_heads,
             )  # (B, H, 1, d)
             x = torch.addmm(x, out.reshape(B, -1), w.o)
-            gate, up = F.linear(F.rms_norm(x, x.shape[-1:], None, w.eps), w.gate_up).chunk(2, -1)
-            x = torch.addmm(x, F.silu(gate) * up, w.down)
+            gate_up = F.linear(fused.unit(x, w.eps)[0], w.gate_up)
+            gate, up = gate_up.chunk(2, -1)
+            x = torch.addmm(x, F.silu(gate).mul_(up), w.down)
         self.last = model.model.norm(x)
         self.used, self.places = end, self.places + 1
 

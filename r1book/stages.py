@@ -178,7 +178,8 @@ def _finish(out, work, preset, config, seed, identity, source, seconds) -> Path:
     models.save(work.model, out / "checkpoint", torch.bfloat16)
     model, tokenizer = models.load(out / "checkpoint")
     started = time.perf_counter()
-    result = evaluate.evaluate(model, tokenizer, preset.evaluation, seed)
+    # the same questions for every run, so that runs can be compared problem by problem
+    result = evaluate.evaluate(model, tokenizer, preset.evaluation)
     trace.write_json(out / "eval.json", result)
     more = work.report(model, tokenizer, out)
     lines = trace.read_metrics(out / "metrics.jsonl")

@@ -16,7 +16,7 @@ PACKAGE = ROOT / "r1book"
 STREAM = (
     "config graph world problems prompts words allowlist workers sandbox rewards "
     "world.gold world.labeller "
-    "trace runs styles network models rollout grpo sft rl intervals measure remedies doctor "
+    "trace runs styles acts fused network models rollout grpo sft rl intervals measure remedies doctor "
     "evaluate gates preference budget stages forecast scale plots plots_group plots_budget "
     "plots_stages viewer widgets hostile exercises claims book cli __main__"
 ).split()
@@ -24,7 +24,7 @@ STREAM = (
 TORCH_FREE = set(
     "config graph world problems prompts words allowlist workers sandbox rewards "
     "world.gold world.labeller "
-    "trace runs styles intervals measure remedies doctor "
+    "trace runs styles acts intervals measure remedies doctor "
     "plots plots_group plots_budget plots_stages viewer widgets hostile exercises".split()
 )
 TORCH = {"torch", "transformers", "peft", "trl", "accelerate"}
