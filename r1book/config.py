@@ -91,13 +91,13 @@ class PretrainConfig:
 class RLConfig:
     """Group-relative policy optimisation with rule rewards."""
 
-    steps: int = 150
+    steps: int = 160
     """Rollout steps."""
     prompts_per_step: int = 16
     """Questions in a step (the report: 32)."""
     group_size: int = 16
     """Answers to each question (the report: 16)."""
-    max_new_tokens: int = 256
+    max_new_tokens: int = 384
     """Length limit of an answer, in tokens (the report: 32,768, later 65,536)."""
     temperature: float = 1.0
     """Of the rollouts (the report: 1)."""
@@ -205,7 +205,7 @@ class EvalConfig:
     trained."""
     top_p: float = 1.0
     """Nucleus of the samples (the report: 0.95)."""
-    max_new_tokens: int = 256
+    max_new_tokens: int = 384
     """Length limit."""
 
     def __post_init__(self):
