@@ -91,7 +91,7 @@ class PretrainConfig:
 class RLConfig:
     """Group-relative policy optimisation with rule rewards."""
 
-    steps: int = 160
+    steps: int = 130
     """Rollout steps."""
     prompts_per_step: int = 16
     """Questions in a step (the report: 32)."""
