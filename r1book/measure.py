@@ -1,4 +1,4 @@
-"""What do traces show? Accuracy, votes, reflection, lengths, styles.
+"""What do traces show? Accuracy, votes, reflection, switches of language, lengths, styles.
 
 Pure functions of traces and plain lists. Left out: sampling new answers, the verdicts on claims
 (`claims.py`), pictures (`plots.py`).
@@ -10,29 +10,49 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from r1book.intervals import Interval, mean_ci, proportion_ci
+from r1book.acts import contingency
+from r1book.acts import count as act_rate
+from r1book.acts import read as read_acts
+from r1book.intervals import (
+    Interval,
+    holm,
+    mean_ci,
+    nested_ci,
+    not_worse,
+    proportion_ci,
+    sign_flip,
+)
 from r1book.trace import Trace
-from r1book.words import language_share, reflection, think
+from r1book.words import language_share, reflection, switches, think
 
-__all__ = [  # words and intervals are reached from here too: measure.* is what chapters import
+__all__ = [  # words, acts and intervals are reached from here too: chapters import measure.*
     "Interval",
     "StyleSplit",
     "accuracy_ci",
+    "act_rate",
     "by_problem",
     "by_style",
+    "contingency",
+    "holm",
     "language_share",
     "lengths",
     "level",
     "maj_at_k",
     "majority",
     "mean_ci",
+    "nested_ci",
+    "not_worse",
     "outcome",
     "pass_at_k",
     "proportion_ci",
+    "read_acts",
     "reflection",
     "reflection_rate",
     "right",
+    "sign_flip",
     "style_split",
+    "switch_rate",
+    "switches",
     "think",
 ]
 
@@ -170,6 +190,23 @@ def reflection_rate(traces: Sequence[Trace]) -> dict:
         "per_token": words.total() / tokens if tokens else 0.0,
         "share": sum(map(bool, counts)) / len(traces),
         "words": {word: n / len(traces) for word, n in words.most_common()},
+    }
+
+
+def switch_rate(traces: Sequence[Trace]) -> dict[str, float]:
+    """Changes of language between consecutive words of the thinking, see `words.switches`.
+
+    {"per_answer", "per_token" (over all completion tokens), "share" (of answers with one at
+    least)}. Raises ValueError for no traces. Taught in notebook 03.
+    """
+    if not traces:
+        raise ValueError("switches of language need at least one trace, got none")
+    counts = [switches(t.completion) for t in traces]
+    tokens = sum(t.tokens for t in traces)
+    return {
+        "per_answer": statistics.fmean(counts),
+        "per_token": sum(counts) / tokens if tokens else 0.0,
+        "share": sum(map(bool, counts)) / len(traces),
     }
 
 

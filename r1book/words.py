@@ -5,6 +5,7 @@ Plain text in, plain values out. Left out: averages over traces (`measure.py`).
 
 import re
 from collections import Counter
+from itertools import pairwise
 
 REFLECTION = {
     # the ten words that the report counts (Nature 645, Extended Data Fig. 1)
@@ -93,3 +94,17 @@ def language_share(text: str, target: str) -> float | None:
         raise ValueError(f'the target language is "en" or "zh", got {target!r}')
     found = [language for language, _, _ in words(think(text))]
     return found.count(target) / len(found) if found else None
+
+
+def switches(text: str) -> int:
+    """How often the language changes from one word of the thinking to the next.
+
+    Words as in `words`: digits, operators and lone letters do not stand between two words. The
+    share of a language (`language_share`) cannot tell one switch from many.
+
+    >>> switches("<think> so 3 * 4 是 12 , yes </think>")
+    2
+
+    Taught in notebook 03.
+    """
+    return sum(a != b for (a, *_), (b, *_) in pairwise(words(think(text))))
