@@ -9,9 +9,12 @@ import io
 import math
 import statistics
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.font_manager import fontManager
+from matplotlib.text import Text
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 3)), (0, (1, 3)))
@@ -19,8 +22,22 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 HATCHES = ("", "///", "...", "\\\\\\", "xxx", "++", "oo")
 
 
+HAN = "r1book CJK"
+"""Font for Chinese characters, which those of matplotlib lack; shipped in data/fonts."""
+fontManager.addfont(Path(__file__).resolve().parent.parent / "data" / "fonts" / "r1book-cjk.otf")
+
+
 class Chart(Figure):
-    """A matplotlib Figure that notebooks can show although pyplot was never imported."""
+    """A matplotlib Figure that notebooks can show although pyplot was never imported, and that
+    can write Chinese."""
+
+    def draw(self, renderer) -> None:
+        """Draw the figure; any text may hold characters of both languages."""
+        for text in self.findobj(Text):
+            families = text.get_fontfamily()
+            if HAN not in families:
+                text.set_fontfamily([*families, HAN])
+        super().draw(renderer)
 
     def _repr_png_(self) -> bytes:
         buffer = io.BytesIO()

@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from r1book import measure, plots
+from r1book.world import vocab
 
 
 def metrics(n=20, shift=0.0):
@@ -183,3 +185,19 @@ def test_bars_in_panels():
     for empty in ({}, {"share": {"base": {}}}, {**panels, "none": {}}):
         with pytest.raises(ValueError, match="no bars"):
             plots.bars(empty)
+
+
+def test_figures_write_chinese(recwarn):
+    words = "".join(token for token in vocab.VOCAB if not token.startswith("<"))
+    chart = plots.bars({"等等，不对": {"wait": {"验证": 1.0}}}, "试 24", "全部", words)
+    pixels = chart._repr_png_()
+    assert pixels.startswith(b"\x89PNG")
+    missing = [str(w.message) for w in recwarn if "missing from" in str(w.message)]
+    assert not missing
+    families = {tuple(t.get_fontfamily()) for t in chart.findobj(Text) if t.get_text()}
+    assert families and all(f[-1] == plots.HAN for f in families)
+
+
+def test_a_character_that_no_font_holds_is_noticed(recwarn):
+    plots.bars({"\U0002f9d4": {"a": {"b": 1.0}}}, "x", "y")._repr_png_()
+    assert any("missing from" in str(w.message) for w in recwarn)
