@@ -13,7 +13,7 @@ from r1book import measure, prompts, rewards, rollout
 from r1book.intervals import Interval, proportion_ci
 from r1book.problems import Problem
 
-BUDGETS = (8, 16, 32, 64, 128, 256)
+BUDGETS = (8, 16, 32, 64, 128, 256, 384)
 ROWS = 128
 """Thoughts that are sampled together: with more, their keys and values take too much memory."""
 CLOSE = " </think> <answer>"

@@ -52,8 +52,8 @@ def _chart(width: float, height: float, caption: str) -> Chart:
     return figure
 
 
-def smooth(values: Sequence[float], window: int) -> list[float]:
-    """Centred moving average over `window` values (fewer at the ends); gaps and NaN are left out.
+def smooth(values: Sequence[float | None], window: int) -> list[float]:
+    """Centred moving average over `window` values (fewer at the ends); None and NaN are left out.
 
     >>> smooth([0.0, 3.0, 6.0], 3)
     [1.5, 3.0, 4.5]
@@ -64,7 +64,8 @@ def smooth(values: Sequence[float], window: int) -> list[float]:
         raise ValueError(f"a window holds at least one value, got {window}")
     half, out = window // 2, []
     for i in range(len(values)):
-        near = [x for x in values[max(0, i - half) : i + half + 1] if math.isfinite(x)]
+        near = values[max(0, i - half) : i + half + 1]
+        near = [x for x in near if x is not None and math.isfinite(x)]
         out.append(statistics.fmean(near) if near else math.nan)
     return out
 

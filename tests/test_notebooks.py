@@ -1,5 +1,6 @@
 """Can the notebooks be read without running them? Shape and cleanness; execution: nbmake."""
 
+import ast
 import copy
 import json
 import sys
@@ -9,6 +10,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from clean_notebooks import WIDGET, clean
+from notebook_margins import Measured, assertions
 
 ROOT = Path(__file__).resolve().parent.parent
 PATHS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -51,6 +53,31 @@ def test_outputs_come_from_one_run_from_top_to_bottom(path):
 def test_only_the_reader_s_part_is_committed(path):
     notebook = read(path)
     assert clean(copy.deepcopy(notebook)) == notebook, f"{path.name}: run `make notebooks`"
+
+
+@each_notebook
+def test_claims_do_not_fail_by_bad_luck(path):
+    known = json.loads((ROOT / "data" / "margins.json").read_text(encoding="utf-8"))[path.name]
+    found = known["assertions"]
+    hint = f"{path.name}: run `make margins`"
+    assert known["seeds"] >= 10 and set(assertions(read(path))) == set(found), hint
+    for text, row in found.items():
+        assert row["least"] > 0, f"{path.name}: {text} failed with a seed"
+        assert row["deviations"] is None or row["deviations"] >= 3, f"{path.name}: {text}: {row}"
+
+
+def test_margins_are_what_is_left_before_an_assertion_fails():
+    tree = Measured().visit(
+        ast.parse("assert 1 < a <= 3\nfor b in (2, 4):\n    assert b > 1.5 and b != 9, b")
+    )
+    seen = []
+    code = compile(ast.fix_missing_locations(tree), "cell", "exec")
+    note = {"a": 2.5, "_margin": lambda text, value: seen.append((text, value))}
+    exec(code, note)  # noqa: S102, our own text above
+    assert seen == [
+        ("1 < a", 1.5), ("a <= 3", 0.5), ("b > 1.5", 0.5), ("b != 9", 1), ("b > 1.5", 2.5),
+        ("b != 9", 1),
+    ]  # fmt: skip
 
 
 def test_cleaning_keeps_pictures_and_drops_bare_widgets():

@@ -201,3 +201,8 @@ def test_figures_write_chinese(recwarn):
 def test_a_character_that_no_font_holds_is_noticed(recwarn):
     plots.bars({"\U0002f9d4": {"a": {"b": 1.0}}}, "x", "y")._repr_png_()
     assert any("missing from" in str(w.message) for w in recwarn)
+
+
+def test_what_was_not_measured_is_no_part_of_an_average():
+    assert plots.smooth([1.0, None, 3.0, math.nan], 3) == [1.0, 2.0, 3.0, 3.0]
+    assert math.isnan(plots.smooth([None], 3)[0])

@@ -1,0 +1,96 @@
+"""Do the recorded runs show what the project says of R1-Zero? Read from data/, nothing is run."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from r1book import config, measure, runs, trace
+
+ROOT = Path(__file__).resolve().parent.parent
+RUNS, MODELS = ROOT / "data" / "runs", ROOT / "data" / "models"
+SEEDS = (0, 1, 2)
+CONTROLS = ("random", "format_only")
+each_seed = pytest.mark.parametrize("seed", SEEDS)
+each_control = pytest.mark.parametrize("control", CONTROLS)
+
+
+def read(folder: Path, name: str) -> dict:
+    return json.loads((folder / name).read_text(encoding="utf-8"))
+
+
+def base(benchmark: str) -> dict:
+    return read(MODELS / "base", "eval.json")[benchmark]
+
+
+def gain(folder: Path, benchmark: str) -> float:
+    """Return the gain in pass@1 over the base, on the same questions."""
+    after, before = read(folder, "eval.json")[benchmark], base(benchmark)
+    assert (after["n"], after["samples"]) == (before["n"], before["samples"])
+    return after["pass@1"] - before["pass@1"]
+
+
+def growth(folder: Path, benchmark: str) -> float:
+    """Return the mean length of answers over that of the base."""
+    after = read(folder, "eval.json")[benchmark]
+    return after["mean_tokens"] / base(benchmark)["mean_tokens"]
+
+
+@pytest.mark.parametrize("name", [f"seed{s}" for s in SEEDS] + list(CONTROLS))
+def test_a_record_is_of_the_preset_from_the_shipped_base(name):
+    card = read(RUNS / f"r1_zero-{name}", "run_card.json")
+    settings = json.loads(json.dumps(card["preset"]["r1_zero"]))
+    settings["reward"] = "rules"
+    wanted = config.laptop().r1_zero
+    assert settings == json.loads(trace.encode(vars(wanted)))
+    assert card["upstream"]["base"]["sha256"] == runs.checksum(MODELS / "base")
+    assert card["git"]["commit"] and not card["git"]["dirty"]
+    lines = trace.read_metrics(RUNS / f"r1_zero-{name}" / "metrics.jsonl")
+    assert [line["step"] for line in lines] == list(range(wanted.steps))
+
+
+@each_seed
+def test_a_seed_takes_at_most_twelve_minutes_on_two_cores(seed):
+    card = read(RUNS / f"r1_zero-seed{seed}", "run_card.json")
+    assert card["cores"] == card["threads"] == 2 and card["seed"] == seed
+    assert card["wall_seconds"] <= 720
+
+
+@each_seed
+@pytest.mark.parametrize("benchmark", ["mini-MATH", "logic"])
+def test_reward_alone_teaches_to_reason(seed, benchmark):
+    assert gain(RUNS / f"r1_zero-seed{seed}", benchmark) >= 0.25
+
+
+@each_seed
+def test_part_of_the_gain_in_logic_is_within_a_style(seed):
+    after = read(RUNS / f"r1_zero-seed{seed}", "eval.json")["logic"]
+    split = measure.style_split(base("logic")["styles"], after["styles"])
+    assert split.gain == pytest.approx(after["pass@1"] - base("logic")["pass@1"])
+    assert split.within > 0
+
+
+@each_seed
+def test_answers_in_logic_double_in_length_without_a_reward_for_it(seed):
+    folder = RUNS / f"r1_zero-seed{seed}"
+    assert growth(folder, "logic") >= 2
+    assert set(read(folder, "run_card.json")["preset"]["r1_zero"]["weights"]) == {
+        "accuracy",
+        "format",
+    }
+
+
+@each_seed
+def test_a_vote_beats_a_single_answer(seed):
+    score = read(RUNS / f"r1_zero-seed{seed}", "eval.json")["mini-MATH"]
+    assert score["maj@16"] > score["pass@1"]
+
+
+@each_control
+@pytest.mark.parametrize("benchmark", ["mini-MATH", "logic"])
+def test_controls_do_not_learn_to_reason(control, benchmark):
+    folder = RUNS / f"r1_zero-{control}"
+    assert read(folder, "run_card.json")["preset"]["r1_zero"]["reward"] == control
+    least = min(gain(RUNS / f"r1_zero-seed{seed}", benchmark) for seed in SEEDS)
+    assert gain(folder, benchmark) < min(0.1, least / 3)
+    assert growth(folder, benchmark) < 1.5
