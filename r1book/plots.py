@@ -9,6 +9,7 @@ import io
 import math
 import statistics
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -25,6 +26,7 @@ HATCHES = ("", "///", "...", "\\\\\\", "xxx", "++", "oo")
 HAN = "r1book CJK"
 """Font for Chinese characters, which those of matplotlib lack; shipped in data/fonts."""
 fontManager.addfont(Path(__file__).resolve().parent.parent / "data" / "fonts" / "r1book-cjk.otf")
+fontManager.ttflist.append(replace(fontManager.ttflist[-1], weight=700))  # there is no bold one
 
 
 class Chart(Figure):
@@ -221,7 +223,7 @@ def curves_over_seeds(
             linestyle=DASHES[i % len(DASHES)],
             marker=MARKERS[i % len(MARKERS)],
             markevery=max(1, len(steps) // 8),
-            label=f"{label} ({len(group)} seeds)",
+            label=f"{label} ({len(group)} seed{'s' if len(group) != 1 else ''})",
         )
         axes.fill_between(
             steps, *zip(*((min(v), max(v)) for v in values), strict=True), color=colour, alpha=0.2

@@ -187,13 +187,14 @@ def test_bars_in_panels():
             plots.bars(empty)
 
 
-def test_figures_write_chinese(recwarn):
+def test_figures_write_chinese(recwarn, caplog):
     words = "".join(token for token in vocab.VOCAB if not token.startswith("<"))
     chart = plots.bars({"等等，不对": {"wait": {"验证": 1.0}}}, "试 24", "全部", words)
+    chart.suptitle("中文", fontweight="bold")
     pixels = chart._repr_png_()
     assert pixels.startswith(b"\x89PNG")
     missing = [str(w.message) for w in recwarn if "missing from" in str(w.message)]
-    assert not missing
+    assert not missing and not [r for r in caplog.records if "findfont" in r.message]
     families = {tuple(t.get_fontfamily()) for t in chart.findobj(Text) if t.get_text()}
     assert families and all(f[-1] == plots.HAN for f in families)
 
