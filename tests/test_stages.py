@@ -19,7 +19,7 @@ TINY = dataclasses.replace(
     laptop(),
     name="tiny",
     base=PretrainConfig(
-        model=ModelConfig(hidden=16, layers=1, heads=2, kv_heads=1, mlp=24, positions=400),
+        model=ModelConfig(hidden=16, layers=1, heads=2, kv_heads=1, mlp=24, positions=500),
         sums_steps=1, trunk_steps=2, anneal_steps=2, step_tokens=128, row_tokens=32,
         anneal_row_tokens=64, warmup=1, dtype="float32", compile=False, save_every=2,
     ),
