@@ -18,7 +18,7 @@ each_notebook = pytest.mark.parametrize("path", PATHS, ids=lambda p: p.name)
 
 MAX_LINE = 79  # characters of a code line
 MAX_CELL = 25  # lines of a code cell
-# A cosine that must not be 1: over ten seeds its mean is 0.71 and its largest 0.96, which is no bell.
+# A cosine that must not be 1: over ten seeds 0.71 on average and 0.96 at most, which is no bell.
 SKEWED = {"alike < 0.999"}
 
 
