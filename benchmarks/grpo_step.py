@@ -159,6 +159,49 @@ def summary(lines: list[dict]) -> dict:
     return {**out, "tokens": tokens // len(lines), "tokens_per_s": round(tokens / spent, 1)}
 
 
+REFUSALS = (
+    ArithmeticError, AssertionError, AttributeError, ImportError, LookupError, MemoryError, OSError,
+    RuntimeError, TypeError, ValueError,
+)  # fmt: skip
+"""What a library may raise where it does not support a machine."""
+
+
+def reason(error: Exception) -> str:
+    """Return the kind of an error and the first line of what it says."""
+    return ": ".join([type(error).__name__, *str(error).strip().splitlines()[:1]])[:200]
+
+
+def contest(chosen: list[str], everyone: int, run) -> tuple[dict, list[str]]:
+    """Return {contender: what run(name) says, or why it does not run} and the names that ran."""
+    table = {}
+    for name in chosen:
+        try:
+            table[name] = run(name)
+            print(f"{name:48s} {table[name]}", flush=True)
+        except REFUSALS as error:
+            table[name] = {"does_not_run": reason(error)}
+            print(f"{name:48s} does not run here: {reason(error)}", flush=True)
+    if len(chosen) < everyone:
+        print(f"not asked for: {everyone - len(chosen)} of {everyone}")
+    ran = [name for name in chosen if "does_not_run" not in table[name]]
+    if not ran:
+        sys.exit("none of them ran here: nothing to compare with")
+    return table, ran
+
+
+def close(script: str, path: Path | None, ratio: float, speed: float, **more) -> None:
+    """Write the card of a benchmark, if a path is given, and print its last line."""
+    if path:
+        card = {
+            "command": " ".join(["python", f"benchmarks/{script}.py", *sys.argv[1:]]),
+            "git": runs.git_state(), "threads": torch.get_num_threads(), "gflops": round(speed, 1),
+            **more, "ratio": round(ratio, 3),
+        }  # fmt: skip
+        path.parent.mkdir(parents=True, exist_ok=True)
+        trace.write_json(path, card)
+    print(f"ratio: {ratio:.2f}")
+
+
 def main() -> None:
     """Time all contenders in one run and print them."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -174,29 +217,18 @@ def main() -> None:
     step(0)
     start_up = {"ours": time.perf_counter() - STARTED, "first_step": time.perf_counter() - begun}
     speed = ceiling()
-    table = {}
-    for name, settings in STOCK.items():
-        if options.quick and name != QUICK:
-            continue
+
+    def run(name: str) -> dict:
         pairs = mine.setdefault(name, [])
-        try:
-            lines = stock(
-                folder, settings, options.rounds, lambda at, to=pairs: to.append(step(at))
-            )
-        except (ImportError, RuntimeError, ValueError, NotImplementedError) as error:
-            told = " ".join(str(error).split())[:200]
-            table[name] = {"refused": f"{type(error).__name__}: {told}"}
-            print(f"{name:28s} does not run here: {table[name]['refused']}", flush=True)
-            continue
-        table[name] = {**summary(lines), "ours": summary(pairs)}
-        print(f"{name:28s} {table[name]}", flush=True)
-    ran = [name for name in table if "refused" not in table[name]]
-    if not ran:
-        sys.exit("none of TRL's settings runs here: nothing to compare")
+        lines = stock(folder, STOCK[name], options.rounds, lambda at: pairs.append(step(at)))
+        return {**summary(lines), "ours": summary(pairs)}
+
+    chosen = [name for name in STOCK if not options.quick or name == QUICK]
+    table, ran = contest(chosen, len(STOCK), run)
     best = max(ran, key=lambda n: table[n]["tokens_per_s"])
     ratio = table[best]["ours"]["tokens_per_s"] / table[best]["tokens_per_s"]
     table["r1book"] = summary([line for name in ran for line in mine[name]])
-    print(f"{'r1book':28s} {table['r1book']}")
+    print(f"{'r1book':48s} {table['r1book']}")
     weights = models.parameters(models.load(folder)[0])
     flops = {"rollout": 2 * weights, "update": 6 * weights}  # of a token; attention not counted
     share = {
@@ -207,16 +239,10 @@ def main() -> None:
     }
     print(f"float32 products reach {speed:.0f} GFLOP/s here; share of it: {share}")
     print(f"start-up: {start_up['ours']:.1f} s to the end of the first step")
-    if options.json:
-        card = {
-            "command": " ".join(["python", "benchmarks/grpo_step.py", *sys.argv[1:]]),
-            "git": runs.git_state(), "threads": torch.get_num_threads(), "gflops": round(speed, 1),
-            "share_of_gflops": share, "start_up_s": start_up, "steps": table,
-            "fastest_of_trl": best, "ratio": round(ratio, 3),
-        }  # fmt: skip
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        trace.write_json(options.json, card)
-    print(f"ratio: {ratio:.2f}")
+    close(
+        "grpo_step", options.json, ratio, speed,
+        share_of_gflops=share, start_up_s=start_up, steps=table, fastest_of_trl=best,
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -31,9 +31,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch
 import transformers
-from grpo_step import ceiling
+from grpo_step import ceiling, close, contest
 
-from r1book import config, models, prompts, rl, rollout, runs, trace
+from r1book import config, models, prompts, rl, rollout
 
 RL = config.laptop().r1_zero
 KINDS = {
@@ -71,16 +71,6 @@ PAGE = 32
 """Tokens of a page of continuous batching's cache."""
 PATIENCE = 5
 """A mode that takes so many times our seconds gets one round."""
-REFUSALS = (
-    ArithmeticError, AssertionError, AttributeError, ImportError, LookupError, MemoryError, OSError,
-    RuntimeError, TypeError, ValueError,
-)  # fmt: skip
-"""What a library may raise where it does not support a machine."""
-
-
-def reason(error: Exception) -> str:
-    """Return the kind of an error and the first line of what it says."""
-    return ": ".join([type(error).__name__, *str(error).strip().splitlines()[:1]])[:200]
 
 
 def batches(folder: Path, group: int, limit: int, longest: int, **mode):
@@ -221,37 +211,24 @@ def main() -> None:
 
     start_up = {"first_round_s": round(timed(ours, asked[0])[0], 3)}
     chosen = [n for n in MODES if (not options.quick or n in QUICK) and options.only in n]
-    table = {}
-    for name in chosen:
-        try:
-            table[name] = compare(folder, MODES[name], asked, encoded, ours, options)
-            print(f"{name:48s} {table[name]}", flush=True)
-        except REFUSALS as error:
-            table[name] = {"does_not_run": reason(error)}
-            print(f"{name:48s} does not run here: {reason(error)}", flush=True)
-    if len(chosen) < len(MODES):
-        print(f"not asked for: {len(MODES) - len(chosen)} of {len(MODES)} modes")
-    ran = {name: row for name, row in table.items() if "does_not_run" not in row}
-    if not ran:
-        sys.exit("no mode ran here: nothing to compare with")
-    best = max(ran, key=lambda name: ran[name]["tokens_per_s"])
-    ratio = ran[best]["ours"]["tokens_per_s"] / ran[best]["tokens_per_s"]
+
+    def run(name: str) -> dict:
+        return compare(folder, MODES[name], asked, encoded, ours, options)
+
+    table, ran = contest(chosen, len(MODES), run)
+    best = max(ran, key=lambda name: table[name]["tokens_per_s"])
+    ratio = table[best]["ours"]["tokens_per_s"] / table[best]["tokens_per_s"]
     speed = ceiling()
-    share = 2e-9 * models.parameters(mine) * ran[best]["ours"]["tokens_per_s"] / speed
+    share = 2e-9 * models.parameters(mine) * table[best]["ours"]["tokens_per_s"] / speed
     print(f"float32 products reach {speed:.0f} GFLOP/s here; ours uses {share:.1%} of it")
     print(f"fastest mode: {best}")
-    if options.json:
-        card = {
-            "command": " ".join(["python", "benchmarks/rollout.py", *sys.argv[1:]]),
-            "git": runs.git_state(), "threads": torch.get_num_threads(), "gflops": round(speed, 1),
-            "share_of_gflops": round(share, 3), "start_up_s": start_up,
-            "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
-            "modes": table, "not_asked_for": [name for name in MODES if name not in chosen],
-            "fastest_mode": best, "ratio": round(ratio, 3),
-        }  # fmt: skip
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        trace.write_json(options.json, card)
-    print(f"ratio: {ratio:.2f}")
+    close(
+        "rollout", options.json, ratio, speed,
+        share_of_gflops=round(share, 3), start_up_s=start_up,
+        versions={"torch": torch.__version__, "transformers": transformers.__version__},
+        modes=table, not_asked_for=[name for name in MODES if name not in chosen],
+        fastest_mode=best,
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -30,10 +30,10 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch
-from grpo_step import ceiling
-from rollout import PATIENCE, REFUSALS, reason
+from grpo_step import ceiling, close, contest
+from rollout import PATIENCE
 
-from r1book import config, models, runs, sft, stages, trace
+from r1book import config, models, sft, stages
 from r1book.world import vocab
 
 PACKED = {
@@ -173,40 +173,26 @@ def main() -> None:
     rows_s = (time.perf_counter() - begun) / len(made)
     texts = documents(torch.cat(made))
     chosen = [n for n in STOCK if (not options.quick or n in QUICK) and options.only in n]
-    table = {}
-    for name in chosen:
+
+    def run(name: str) -> dict:
         mine.clear()
-        try:
-            lines = stock(folder, STOCK[name], texts, shape, options.rounds, beside)
-            table[name] = {**summary(lines), "ours": summary(mine)}
-            print(f"{name:46s} {table[name]}", flush=True)
-        except REFUSALS as error:
-            table[name] = {"does_not_run": reason(error)}
-            print(f"{name:46s} does not run here: {reason(error)}", flush=True)
-    if len(chosen) < len(STOCK):
-        print(f"not asked for: {len(STOCK) - len(chosen)} of {len(STOCK)} contenders")
-    ran = {name: row for name, row in table.items() if "does_not_run" not in row}
-    if not ran:
-        sys.exit("TRL did not run here: nothing to compare with")
-    best = max(ran, key=lambda name: ran[name]["tokens_per_s"])
-    figure = ran[best]["ours"]["tokens_per_s"]
-    ratio = figure / ran[best]["tokens_per_s"]
+        lines = stock(folder, STOCK[name], texts, shape, options.rounds, beside)
+        return {**summary(lines), "ours": summary(mine)}
+
+    table, ran = contest(chosen, len(STOCK), run)
+    best = max(ran, key=lambda name: table[name]["tokens_per_s"])
+    figure = table[best]["ours"]["tokens_per_s"]
+    ratio = figure / table[best]["tokens_per_s"]
     speed = ceiling()
     share = 6e-9 * models.parameters(work.model) * figure / speed  # attention not counted
     print(f"float32 products reach {speed:.0f} GFLOP/s here; ours uses {share:.1%} of it")
     print(f"making the rows of a step takes {rows_s:.3f} s more; fastest of TRL: {best}")
-    if options.json:
-        card = {
-            "command": " ".join(["python", "benchmarks/sft_step.py", *sys.argv[1:]]),
-            "git": runs.git_state(), "threads": torch.get_num_threads(), "gflops": round(speed, 1),
-            "share_of_gflops": round(share, 3), "start_up_s": start_up, "rows_s": round(rows_s, 4),
-            "dtype": str(work.dtype), "compiled": work.forward is not None, "shape": shape,
-            "steps": table, "not_asked_for": [name for name in STOCK if name not in chosen],
-            "fastest_of_trl": best, "ratio": round(ratio, 3),
-        }  # fmt: skip
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        trace.write_json(options.json, card)
-    print(f"ratio: {ratio:.2f}")
+    close(
+        "sft_step", options.json, ratio, speed,
+        share_of_gflops=round(share, 3), start_up_s=start_up, rows_s=round(rows_s, 4),
+        dtype=str(work.dtype), compiled=work.forward is not None, shape=shape, steps=table,
+        not_asked_for=[name for name in STOCK if name not in chosen], fastest_of_trl=best,
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

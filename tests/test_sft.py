@@ -183,3 +183,22 @@ def test_with_a_compiler_that_fails_training_goes_on_uncompiled(monkeypatch, cap
     monkeypatch.setattr(torch, "compile", failing)
     assert sft.compiled(tiny()) is None
     assert "compiler does not work (RuntimeError)" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["llama", "qwen2"])
+def test_compiled_and_not_a_model_has_the_same_gradients(family):
+    shape = Shape(family, vocab=40, hidden=32, layers=2, heads=4, kv_heads=2, mlp=48, positions=32)
+    model = initialise(LanguageModel(shape), 0)
+    forward = sft.compiled(model)
+    if forward is None:
+        pytest.skip("no working C++ compiler here")
+    ids = torch.randint(0, 40, (4, 24), generator=torch.Generator().manual_seed(0))
+    grads = []
+    for each in (model.logits, forward):
+        model.zero_grad()
+        each(ids).log_softmax(-1)[..., 3].sum().backward()
+        grads.append([p.grad.clone() for p in model.parameters()])
+    assert all(grad.abs().max() > 0 for grad in grads[0])
+    for plain, fast in zip(*grads, strict=True):
+        torch.testing.assert_close(fast, plain, atol=1e-4, rtol=1e-4)
