@@ -34,7 +34,7 @@ help:
 	@echo "make notebooks  execute every notebook in place and clean what is committed of it"
 	@echo "make margins    execute every notebook with ten seeds: how far is each claim from failing? (20 minutes)"
 	@echo "make recorded   make anew what data/ ships: base, recorded runs, README (hours; resumes)"
-	@echo "make bench      run benchmarks/*.py"
+	@echo "make bench      run benchmarks/*.py into data/benchmarks/ and README's table (two hours, idle machine)"
 	@echo "make venv       set up .venv only"
 	@echo "make clean      remove .venv, caches and build leftovers; runs/ and data/ are kept"
 
@@ -107,7 +107,9 @@ bench: $(READY)
 ifeq ($(BENCHMARKS),)
 	@echo "No benchmark in benchmarks/." >&2; exit 1
 else
-	@for script in $(BENCHMARKS); do echo "== $$script"; $(PY) "$$script" || exit 1; done
+	@for script in $(BENCHMARKS); do echo "== $$script"; \
+	$(PY) "$$script" --json "data/benchmarks/$$(basename $$script .py).json" || exit 1; done
+	$(PY) -m r1book readme
 endif
 
 clean:

@@ -1,6 +1,6 @@
 """How fast is our causal attention beside torch's fused one? It prints milliseconds a pass.
 
-    python benchmarks/attention.py [--repeats 5] [--json]
+    python benchmarks/attention.py [--repeats 5] [--json FILE]
 
 A pass is forward and backward, in float32, or in bfloat16 as training does it: under autocast, with
 q and k that their rotation made float32. Medians over the repeats. The last line is the sum of our
@@ -8,7 +8,6 @@ times over the sum of torch's, in the sizes that training uses: below 1 ours is 
 """
 
 import argparse
-import json
 import statistics
 import sys
 import time
@@ -18,6 +17,8 @@ import torch
 from torch.nn import functional as F
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from grpo_step import close
 
 from r1book.network import attend
 
@@ -68,18 +69,15 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=5, help="passes behind each median")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--json", type=Path, help="write the result here")
     options = parser.parse_args()
     rows = measure(options.repeats)
-    if options.json:
-        threads = torch.get_num_threads()
-        print(json.dumps({"threads": threads, "rows": rows, "ratio": ratio(rows)}))
-        return
     print(f"{'(B, H, T, d)':20} {'precision':10} {'attend':>10} {'torch':>10}")
     for row in rows:
         size = str(row["size"])
         print(f"{size:20} {row['dtype']:10} {row['attend_ms']:7.2f} ms {row['torch_ms']:7.2f} ms")
-    print(f"ratio: {ratio(rows):.3f}")
+    says = "seconds of our causal attention over those of torch's fused one"
+    close("attention", options.json, ratio(rows), says, rows=rows)
 
 
 if __name__ == "__main__":

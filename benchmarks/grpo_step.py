@@ -189,13 +189,16 @@ def contest(chosen: list[str], everyone: int, run) -> tuple[dict, list[str]]:
     return table, ran
 
 
-def close(script: str, path: Path | None, ratio: float, speed: float, **more) -> None:
-    """Write the card of a benchmark, if a path is given, and print its last line."""
+def close(script: str, path: Path | None, ratio: float, says: str, **more) -> None:
+    """Write the card of a benchmark, if a path is given, and print its last line.
+
+    `says` is what the ratio is of, for README's table.
+    """
     if path:
         card = {
             "command": " ".join(["python", f"benchmarks/{script}.py", *sys.argv[1:]]),
-            "git": runs.git_state(), "threads": torch.get_num_threads(), "gflops": round(speed, 1),
-            **more, "ratio": round(ratio, 3),
+            "git": runs.git_state(), **runs.machine(), "threads": torch.get_num_threads(),
+            "bfloat16": sft.fast_bfloat16(), **more, "says": says, "ratio": round(ratio, 3),
         }  # fmt: skip
         path.parent.mkdir(parents=True, exist_ok=True)
         trace.write_json(path, card)
@@ -240,7 +243,9 @@ def main() -> None:
     print(f"float32 products reach {speed:.0f} GFLOP/s here; share of it: {share}")
     print(f"start-up: {start_up['ours']:.1f} s to the end of the first step")
     close(
-        "grpo_step", options.json, ratio, speed,
+        "grpo_step", options.json, ratio,
+        f"completion tokens a second through a GRPO step, over those of {best}",
+        gflops=round(speed, 1),
         share_of_gflops=share, start_up_s=start_up, steps=table, fastest_of_trl=best,
     )  # fmt: skip
 

@@ -1,18 +1,23 @@
 """How fast does the sandbox judge? It prints seconds; what the programs mean is not measured.
 
-    python benchmarks/sandbox.py [--workers 2] [--repeats 5] [--json]
+    python benchmarks/sandbox.py [--workers 2] [--repeats 5] [--json FILE]
 
-The 256 ordinary programs are five shapes in turn, four tests each. Medians over the repeats.
+The 256 ordinary programs are five shapes in turn, four tests each. Medians over the repeats. The
+last line is how many times longer it takes to start a fresh interpreter for each of them, as many
+at a time: the plain way to keep one program from another.
 """
 
 import argparse
-import json
 import statistics
+import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from grpo_step import close
 
 from r1book.sandbox import Sandbox
 
@@ -53,6 +58,22 @@ def seconds(work, repeats: int) -> float:
     return statistics.median(times)
 
 
+def interpreters(jobs: list[tuple[str, list]], workers: int) -> float:
+    """Return the seconds that judging takes with a fresh interpreter for each program."""
+
+    def judge(job: tuple[str, list]) -> int:
+        text, tests = job
+        checks = "\n".join(f"assert f(*{given!r}) == {wanted!r}" for given, wanted in tests)
+        command = [sys.executable, "-I", "-S", "-c", f"{text}\n{checks}"]
+        return subprocess.run(command, capture_output=True, check=False).returncode
+
+    start = time.perf_counter()
+    with ThreadPoolExecutor(workers) as pool:
+        if any(pool.map(judge, jobs)):
+            raise RuntimeError("an ordinary program did not pass in a fresh interpreter")
+    return time.perf_counter() - start
+
+
 def measure(workers: int, repeats: int) -> dict[str, float]:
     """Return the figures that `main` prints."""
     jobs, loop = ordinary(256), "def f(x):\n    while True: x = 1"
@@ -74,6 +95,7 @@ def measure(workers: int, repeats: int) -> dict[str, float]:
         figures["programs_256_with_8_endless_seconds"] = seconds(
             lambda: box.judge_many(mixed), repeats
         )
+    figures["programs_256_in_fresh_interpreters_seconds"] = interpreters(jobs, workers)
     return figures
 
 
@@ -82,14 +104,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--workers", type=int, default=2, help="programs judged at a time")
     parser.add_argument("--repeats", type=int, default=5, help="calls behind each median")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--json", type=Path, help="write the result here")
     options = parser.parse_args()
     figures = measure(options.workers, options.repeats)
-    if options.json:
-        print(json.dumps({"workers": options.workers, **figures}))
-    else:
-        for name, value in figures.items():
-            print(f"{name.removesuffix('_seconds').replace('_', ' '):34} {value:8.4f} s")
+    for name, value in figures.items():
+        print(f"{name.removesuffix('_seconds').replace('_', ' '):40} {value:8.4f} s")
+    plain = figures["programs_256_in_fresh_interpreters_seconds"]
+    says = "programs judged in the sandbox a second, over those in a fresh interpreter each"
+    ratio = plain / figures["programs_256_seconds"]
+    close("sandbox", options.json, ratio, says, workers=options.workers, seconds=figures)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """How do time and memory of a GRPO step grow with group size, length limit and depth?
 
-    python benchmarks/scaling.py [--rounds 3] [--quick] [--json FILE] [--figure FILE]
+    python benchmarks/scaling.py [--rounds 3] [--quick] [--json FILE] [--figure PNG]
 
 Each point is a process of its own, so that its peak of resident memory is its own: a model, one
 step to warm up, then the median of the timed ones. Models are freshly drawn and hardly ever end an
@@ -113,7 +113,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="timed steps a point")
     parser.add_argument("--quick", action="store_true", help="first and last point of each only")
     parser.add_argument("--json", type=Path, help="write the result here")
-    parser.add_argument("--figure", type=Path, help="draw the figure here")
+    parser.add_argument("--figure", type=Path, help="draw it here (else beside the JSON)")
     parser.add_argument("--point", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.point:
@@ -133,15 +133,12 @@ def main() -> None:
     early = table["max_new_tokens"][EARLY]
     print(f"growth of time over growth of work: { {k: round(v, 2) for k, v in full.items()} }")
     print(f"{EARLY}: {early[-1]['seconds'] / early[0]['seconds']:.2f} times, first to last limit")
-    if options.figure:
-        draw(table, options.figure)
-    if options.json:
-        from r1book import runs, trace
+    if options.figure or options.json:
+        draw(table, options.figure or options.json.with_suffix(".png"))
+    from grpo_step import close
 
-        command = " ".join(["python", "benchmarks/scaling.py", *sys.argv[1:]])
-        card = {"command": command, "git": runs.git_state(), "rows": table, "growth": full}
-        trace.write_json(options.json, card)
-    print(f"ratio: {max(full.values()):.2f}")
+    says = "largest growth of a GRPO step's seconds over the growth of its work (1: linear)"
+    close("scaling", options.json, max(full.values()), says, rows=table, growth=full)
 
 
 if __name__ == "__main__":

@@ -188,7 +188,9 @@ def main() -> None:
     print(f"float32 products reach {speed:.0f} GFLOP/s here; ours uses {share:.1%} of it")
     print(f"making the rows of a step takes {rows_s:.3f} s more; fastest of TRL: {best}")
     close(
-        "sft_step", options.json, ratio, speed,
+        "sft_step", options.json, ratio,
+        f"trained tokens a second of a step on text, over those of {best}",
+        gflops=round(speed, 1),
         share_of_gflops=round(share, 3), start_up_s=start_up, rows_s=round(rows_s, 4),
         dtype=str(work.dtype), compiled=work.forward is not None, shape=shape, steps=table,
         not_asked_for=[name for name in STOCK if name not in chosen], fastest_of_trl=best,

@@ -41,6 +41,7 @@ def parts(root: Path = ROOT) -> dict[str, str]:
     return {
         "graph": f"```text\n{graph.drawn()}\n```",
         "chapters": chapters(root),
+        "benchmarks": benchmarks(root),
         "tree": tree(root),
         "figure": figure(root),
     }
@@ -104,6 +105,17 @@ def chapters(root: Path = ROOT) -> str:
         name = f"[{path.stem}](notebooks/{path.name})"
         rows.append(f"| {name} | {title} | {minutes} | {memory} | {badges(path.name, root)} |")
     return "\n".join(rows)
+
+
+def benchmarks(root: Path = ROOT) -> str:
+    """Return the table of recorded benchmarks (data/benchmarks/*.json with a ratio), or a line that
+    there is none yet."""
+    rows = ["| ratio | of what | command |", "|---|---|---|"]
+    for path in sorted((root / "data" / "benchmarks").glob("*.json")):
+        card = json.loads(path.read_text(encoding="utf-8"))
+        if "ratio" in card:
+            rows.append(f"| {card['ratio']:.2f} | {card['says']} | `{card['command']}` |")
+    return "\n".join(rows) if len(rows) > 2 else "_No benchmark is recorded yet._"
 
 
 def figure(root: Path = ROOT) -> str:

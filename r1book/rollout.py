@@ -14,7 +14,6 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional as F
 
-from r1book import fused
 from r1book.network import LanguageModel
 
 
@@ -148,22 +147,29 @@ def sample(
 
 
 class _Fused:
-    """A layer's weights: q, k, v and gate, up each as one matrix, with the gain of the norm before
-    them."""
+    """A layer's weights as decoding wants them: q, k, v and gate, up each as one matrix (D, ...),
+    with the gain of the norm before them; pairs that rotate together lie side by side."""
 
-    def __init__(self, layer):
+    def __init__(self, layer, shape):
         a, m = layer.self_attn, layer.mlp
-        self.eps = layer.input_layernorm.eps
-        self.qkv, self.qkv_bias = a.weight(layer.input_layernorm.weight), a.bias()
-        self.o, self.down = a.o_proj.weight.t(), m.down_proj.weight.t()
-        self.gate_up = m.weight(layer.post_attention_layernorm.weight)
+        d, turned = shape.head_size, (shape.heads + shape.kv_heads) * shape.head_size
+        order = torch.arange((shape.heads + 2 * shape.kv_heads) * d, device=a.q_proj.weight.device)
+        order[:turned] = order[:turned].view(-1, 2, d // 2).transpose(1, 2).flatten()
+        scale = shape.hidden**0.5
+        qkv = a.weight(layer.input_layernorm.weight)[order]
+        self.qkv = qkv.t().contiguous() * scale
+        self.qkv_bias = None if a.bias() is None else a.bias()[order]
+        self.o, self.down = (w.t().contiguous() for w in (a.o_proj.weight, m.down_proj.weight))
+        self.gate_up = m.weight(layer.post_attention_layernorm.weight).t().contiguous() * scale
 
 
 class _Cache:
-    """Keys and values of the answers being written: per layer (B, K, S, d), filled up to `used`
-    columns.
+    """Keys and values of the answers being written: per layer (B, 2 K, S, d), keys first, filled up
+    to `used` columns.
 
-    The first N columns are the prompt's, padded on the right. Room grows with the answers.
+    The first N columns are the prompt's, padded on the right. Room grows with the answers. Small
+    batches cost as much as their number of operations, so that here are few: rotation is one
+    product of complex numbers, a norm is three.
     """
 
     BLOCK = 64
@@ -172,58 +178,70 @@ class _Cache:
     def __init__(
         self, model: LanguageModel, encoded: list[list[int]], group_size: int, max_new_tokens: int
     ):
-        self.shape, self.model = model.shape, model
-        self.layers = [_Fused(layer) for layer in model.model.layers]
-        device = model.cos.device
+        s = self.shape = model.shape
+        device, dtype = model.cos.device, model.cos.dtype
+        self.layers = [_Fused(layer, s) for layer in model.model.layers]
+        self.table = model.model.embed_tokens.weight
+        self.head = self.table.t().contiguous()  # (D, V)
+        self.gain = model.model.norm.weight * s.hidden**0.5
+        self.small = torch.tensor((s.hidden * s.eps) ** 0.5, device=device)
+        half = s.head_size // 2
+        self.turns = torch.complex(model.cos[:, :half], model.sin[:, :half])  # (positions, d/2)
         N = max(map(len, encoded))
         ids = torch.tensor([[*row, *[0] * (N - len(row))] for row in encoded], device=device)
         lengths = torch.tensor([len(row) for row in encoded], device=device)  # (P,)
         made = model.prefix(ids, lengths)
         self.used, self.limit = N, N + max_new_tokens
-        self.kept = [x.repeat_interleave(group_size, 0) for x in made.kept]  # (B, K, N, d) each
+        self.kept = []
+        for keys, values in zip(made.kept[::2], made.kept[1::2], strict=True):  # (P, K, N, d)
+            keys = keys.unflatten(-1, (2, half)).transpose(-1, -2).flatten(-2)  # as in _Fused
+            self.kept.append(torch.cat([keys, values], 1).repeat_interleave(group_size, 0))
         self.last = made.last.repeat_interleave(group_size, 0)  # (B, D)
         self.places = lengths.repeat_interleave(group_size)  # (B,), where the next token stands
         unseen = torch.arange(N, device=device) >= lengths[:, None]  # (P, N)
-        hidden = torch.zeros(unseen.shape, device=device).masked_fill(unseen, -torch.inf)
+        hidden = torch.zeros(unseen.shape, dtype=dtype, device=device)
+        hidden = hidden.masked_fill(unseen, -torch.inf)
         self.hidden = F.pad(hidden, (0, max_new_tokens)).repeat_interleave(group_size, 0)
         self.hidden = self.hidden[:, None, None]  # (B, 1, 1, N + max_new_tokens)
         self.padded = bool(unseen.any())
 
     def logits(self):
         """Return next-token logits (B, V) in fp32."""
-        return F.linear(self.last, self.model.model.embed_tokens.weight).float()
+        return (self.last @ self.head).float()
+
+    def direction(self, x):
+        """Return x (B, D) with the norm that its RMS norm has, but for the square root of D."""
+        size = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+        return x / torch.hypot(size, self.small)
 
     def feed(self, tokens):
         """Append one token to every row; tokens (B,)."""
-        s, model, B = self.shape, self.model, len(tokens)
+        s, B, H, K = self.shape, len(tokens), self.shape.heads, self.shape.kv_heads
         if self.used == self.kept[0].shape[2]:
             more = min(self.BLOCK, self.limit - self.used)
-            for i, x in enumerate(self.kept):
-                self.kept[i] = F.pad(x, (0, 0, 0, more))
+            self.kept = [F.pad(x, (0, 0, 0, more)) for x in self.kept]
         end = self.used + 1
         hidden = self.hidden[..., :end] if self.padded else None
-        x = model.model.embed_tokens.weight[tokens]  # (B, D)
-        cos, sin = (table[self.places][:, None] for table in (model.cos, model.sin))  # (B, 1, d)
-        turned = s.heads + s.kv_heads
-        for i, w in enumerate(self.layers):
-            qkv = F.linear(fused.unit(x, w.eps)[0], w.qkv, w.qkv_bias)
-            qkv = qkv.view(B, turned + s.kv_heads, s.head_size)
-            qk = fused.turn(qkv[:, :turned], cos, sin)  # (B, H + K, d)
-            keys, values = self.kept[2 * i : 2 * i + 2]
-            keys[:, :, self.used] = qk[:, s.heads :]
-            values[:, :, self.used] = qkv[:, turned:]
+        x = self.table[tokens]  # (B, D)
+        turns = self.turns[self.places][:, None]  # (B, 1, d/2)
+        for w, kept in zip(self.layers, self.kept, strict=True):
+            y = self.direction(x)
+            qkv = y @ w.qkv if w.qkv_bias is None else torch.addmm(w.qkv_bias, y, w.qkv)
+            pairs = torch.view_as_complex(qkv.view(B, H + 2 * K, -1, 2))
+            pairs[:, : H + K].mul_(turns)
+            qkv = qkv.view(B, H + 2 * K, s.head_size)
+            kept[:, :, self.used] = qkv[:, H:]
             out = F.scaled_dot_product_attention(
-                qk[:, : s.heads, None],
-                keys[:, :, :end],
-                values[:, :, :end],
+                qkv[:, :H, None],
+                kept[:, :K, :end],
+                kept[:, K:, :end],
                 attn_mask=hidden,
-                enable_gqa=s.heads != s.kv_heads,
+                enable_gqa=H != K,
             )  # (B, H, 1, d)
             x = torch.addmm(x, out.reshape(B, -1), w.o)
-            gate_up = F.linear(fused.unit(x, w.eps)[0], w.gate_up)
-            gate, up = gate_up.chunk(2, -1)
+            gate, up = (self.direction(x) @ w.gate_up).chunk(2, -1)
             x = torch.addmm(x, F.silu(gate).mul_(up), w.down)
-        self.last = model.model.norm(x)
+        self.last = self.direction(x).mul_(self.gain)
         self.used, self.places = end, self.places + 1
 
     def keep(self, running):

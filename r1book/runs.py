@@ -119,9 +119,7 @@ def run_card(
         "preset": plain,
         "seed": seed,
         "upstream": {name: _upstream(path) for name, path in (upstream or {}).items()},
-        "versions": {"python": platform.python_version()} | {x: _version(x) for x in LIBRARIES},
-        "platform": f"{platform.system()} {platform.machine()}",
-        "cores": os.cpu_count(),
+        **machine(),
         "threads": threads,
         "dtype": dtype,
         "git": git_state(),
@@ -131,6 +129,15 @@ def run_card(
         "tokens_trained": tokens_trained,
         "flops": flops,
         **more,
+    }
+
+
+def machine() -> dict:
+    """Return what a figure of speed depends on: {"versions", "platform", "cores"}."""
+    return {
+        "versions": {"python": platform.python_version()} | {x: _version(x) for x in LIBRARIES},
+        "platform": f"{platform.system()} {platform.machine()}",
+        "cores": os.cpu_count(),
     }
 
 
