@@ -119,8 +119,9 @@ class RLConfig:
     """Steps from zero to the learning rate."""
     minibatches: int = 1
     """Optimiser steps on each batch of rollouts (the report: 16)."""
-    micro_rows: int = 16
-    """Answers that pass through the model together; changes memory and speed, not the result."""
+    micro_tokens: int = 1024
+    """Answer tokens, padding counted, that pass through the model together in the update; changes
+    memory and speed, not the result."""
     clip_low: float = 0.2
     """Lower clip of the ratio, 1 - clip_low."""
     clip_high: float = 0.2
@@ -149,7 +150,7 @@ class RLConfig:
         """Raise ValueError on a value that no run can have, before anything is written."""
         _at_least(
             self, 1, "steps", "prompts_per_step", "group_size", "max_new_tokens", "minibatches",
-            "micro_rows", "reference_refresh", "save_every", "trace_every",
+            "micro_tokens", "reference_refresh", "save_every", "trace_every",
         )  # fmt: skip
         _at_least(self, 0, "warmup", "temperature", "lr", "clip_low", "clip_high", "beta")
         _one_of("reward", self.reward, ("rules", "random", "format_only"))

@@ -76,7 +76,7 @@ class Attention(nn.Module):
 
         x (B, T, D) normed but for its gain (D,), which goes into the matrices; cos and sin
         (T, 1, d) or (B, T, 1, d). `past` are keys and values (B, K, N, d) that x attends to as
-        well; `seen` (B, 1, T, N + T) then says which, None is causal.
+        well; `seen` (B, 1, T, N + T), 0 or -inf, is then added to the scores; None is causal.
         """
         B, T, _ = x.shape
         qkv = F.linear(x, self.weight(gain), self.bias())
@@ -101,7 +101,7 @@ class Attention(nn.Module):
 
 def attend(q, k, v, seen=None):
     """Return attention (B, H, T, d) of q (B, H, T, d) over k, v (B, K, S, d): causal with S = T, or
-    to what `seen` (B, 1, T, S) says.
+    with `seen` (B, 1, T, S), 0 or -inf, added to the scores.
 
     Short sequences in bfloat16 on a CPU go through plain matrix products, which a compiler can
     fuse; `benchmarks/attention.py` measures both ways.
@@ -113,10 +113,13 @@ def attend(q, k, v, seen=None):
         )
     if q.shape[1] != k.shape[1]:
         k, v = (x.repeat_interleave(q.shape[1] // x.shape[1], dim=1) for x in (k, v))
-    if seen is None:
-        seen = torch.ones(T, T, dtype=torch.bool, device=q.device).tril()
     scores = (q @ k.transpose(-1, -2)) * d**-0.5  # (B, H, T, S)
-    return scores.masked_fill(~seen, torch.finfo(scores.dtype).min).softmax(-1) @ v
+    if seen is None:
+        later = torch.ones(T, T, dtype=torch.bool, device=q.device).triu(1)
+        scores = scores.masked_fill(later, torch.finfo(scores.dtype).min)
+    else:
+        scores = scores + seen.to(scores.dtype)
+    return scores.softmax(-1) @ v
 
 
 class Mlp(nn.Module):
@@ -233,12 +236,13 @@ class LanguageModel(nn.Module):
         """
         T, N = ids.shape[1], prefix.kept[0].shape[2]
         lengths = prefix.lengths[rows]  # (B,)
-        own = torch.ones(T, T, dtype=torch.bool, device=ids.device).tril()
-        asked = torch.arange(N, device=ids.device) < lengths[:, None]  # (B, N)
-        seen = torch.cat([asked[:, None].expand(-1, T, -1), own.expand(len(ids), -1, -1)], -1)
-        seen = seen[:, None]  # (B, 1, T, N + T)
-        places = lengths[:, None] + torch.arange(T, device=ids.device)  # (B, T)
         x = self.model.embed_tokens(ids)
+        seen = x.new_zeros(len(ids), 1, T, N + T)
+        asked = torch.arange(N, device=ids.device) < lengths[:, None]  # (B, N)
+        seen[..., :N].masked_fill_(~asked[:, None, None], -torch.inf)
+        later = torch.ones(T, T, dtype=torch.bool, device=ids.device).triu(1)
+        seen[..., N:].masked_fill_(later, -torch.inf)
+        places = lengths[:, None] + torch.arange(T, device=ids.device)  # (B, T)
         cos, sin = (table[places][:, :, None].to(x.dtype) for table in (self.cos, self.sin))
         for i, layer in enumerate(self.model.layers):
             past = [kept.index_select(0, rows) for kept in prefix.kept[2 * i : 2 * i + 2]]

@@ -222,8 +222,8 @@ def learn(
         chunk = [i for i, keep in zip(chunk, live, strict=True) if keep]
         shared = SharedPrompts(model, [answers[i] for i in chunk], dtype) if chunk else None
         value = 0.0
-        for at in range(0, len(chunk), config.micro_rows):
-            rows = chunk[at : at + config.micro_rows]
+        for part in micro_batches([len(answers[i].ids) for i in chunk], config.micro_tokens):
+            rows = chunk[part]
             logp, entropy, mask = logprobs(
                 model, [answers[i] for i in rows], config.temperature, dtype, shared
             )
@@ -295,15 +295,31 @@ def _step(model, optimizers, grad_clip: float) -> float:
 def old_logprobs(model, answers: list[Rollout], config: RLConfig, dtype) -> list[torch.Tensor]:
     """Return the log-probabilities (each answer's length) under the policy before its update."""
     out: list[torch.Tensor | None] = [None] * len(answers)
-    order = sorted(
-        range(len(answers)), key=lambda i: len(answers[i].ids) + len(answers[i].prompt_ids)
-    )
+    order = sorted(range(len(answers)), key=lambda i: len(answers[i].ids))
     with torch.no_grad():
-        for at in range(0, len(order), 2 * config.micro_rows):
-            rows = order[at : at + 2 * config.micro_rows]
+        lengths = [len(answers[i].ids) for i in order]
+        for part in micro_batches(lengths, 2 * config.micro_tokens):
+            rows = order[part]
             logp, _, _ = logprobs(model, [answers[i] for i in rows], config.temperature, dtype)
             for row, i in enumerate(rows):
                 out[i] = logp[row, : len(answers[i].ids)]
+    return out
+
+
+def micro_batches(lengths: list[int], tokens: int) -> list[slice]:
+    """Cut rising `lengths` into runs of at most `tokens` tokens, padding counted, or of one row.
+
+    Long answers pass through the model few at a time and short ones many, so that little is padded
+    and what is in work stays as large.
+
+    >>> micro_batches([2, 2, 3, 9], 6)
+    [slice(3, 4, None), slice(1, 3, None), slice(0, 1, None)]
+    """
+    out, end = [], len(lengths)
+    while end:
+        start = max(0, end - max(1, tokens // max(1, lengths[end - 1])))
+        out.append(slice(start, end))
+        end = start
     return out
 
 

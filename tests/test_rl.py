@@ -14,7 +14,7 @@ from r1book.rollout import Rollout
 from r1book.world.vocab import VOCAB
 
 TINY = RLConfig(
-    steps=3, prompts_per_step=3, group_size=4, max_new_tokens=12, micro_rows=4, dtype="float32",
+    steps=3, prompts_per_step=3, group_size=4, max_new_tokens=12, micro_tokens=48, dtype="float32",
     lr=1e-3, warmup=1, levels=(1, 2),
 )  # fmt: skip
 
@@ -109,7 +109,7 @@ def test_prompts_computed_once_give_the_gradient_of_each_answer_alone():
 
 def test_old_log_probabilities_come_back_in_order():
     model, batch = tiny(), answers(9)
-    old = rl.old_logprobs(model, batch, dataclasses.replace(TINY, micro_rows=2), torch.float32)
+    old = rl.old_logprobs(model, batch, dataclasses.replace(TINY, micro_tokens=12), torch.float32)
     for a, got in zip(batch, old, strict=True):
         want = rl.logprobs(model, [a], 1.0, torch.float32)[0][0]
         assert got.shape == want.shape and torch.allclose(got, want, atol=1e-5)
@@ -127,8 +127,8 @@ def test_micro_batches_do_not_change_the_step(aggregation, beta):
     advantages = torch.tensor([1.0, -1.0, 0.0, 0.0, 0.3, -0.3, 2.0, -2.0] * 2)
     config = dataclasses.replace(TINY, aggregation=aggregation, beta=beta)
     seen = [
-        gradients(model, dataclasses.replace(config, micro_rows=n), batch, advantages, reference)
-        for n in (1, 4, 64)
+        gradients(model, dataclasses.replace(config, micro_tokens=n), batch, advantages, reference)
+        for n in (1, 30, 999)
     ]
     order = random.Random(1).sample(range(16), 16)
     seen.append(gradients(model, config, [batch[i] for i in order], advantages[order], reference))

@@ -215,7 +215,7 @@ def test_a_run_raises_its_reward_and_a_fair_coin_does_not(tokenizer):
         model = LanguageModel(start.shape)
         model.load_state_dict(start.state_dict())
         config = dataclasses.replace(
-            TINY, prompts_per_step=6, group_size=8, max_new_tokens=12, micro_rows=64, lr=2e-3,
+            TINY, prompts_per_step=6, group_size=8, max_new_tokens=12, micro_tokens=768, lr=2e-3,
             warmup=1, reward=reward,
         )  # fmt: skip
         optimizers = sft.optimizers(model, config.lr)

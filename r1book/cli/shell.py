@@ -13,7 +13,7 @@ import typer
 
 BAD_INPUT = (ValueError, FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
 RUN_ENDS = {
-    "memory": "Make the step smaller: micro_rows, then prompts_per_step",
+    "memory": "Make the step smaller: micro_tokens, then prompts_per_step",
 }
 """Words in errors of torch that are no bugs -> what to do."""
 
