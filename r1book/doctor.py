@@ -20,9 +20,9 @@ MIN_STEPS = 3
 TREND_STEPS = 20
 """Steps from which a fall is told from noise; before, only what is plain from the start is said."""
 TIED = 0.9
-"""Share of tied groups that leaves no signal: at 16 prompts a step, not two groups teach."""
+"""Share of tied groups that leaves no signal: at 8 prompts a step, not one group teaches."""
 ZERO, ONE = 0.01, 0.98
-"""Never right, always right: at 256 answers a step, 0.01 is two or three of them."""
+"""Never right, always right: at 128 answers a step, 0.01 is one of them."""
 TRUNCATED_WARN, TRUNCATED_STOP = 0.3, 0.7
 """Share of cut answers: some belong to any base; from a third on the limit decides the rewards."""
 NO_ROOM = 0.8

@@ -232,12 +232,11 @@ class _Cache:
             qkv = qkv.view(B, H + 2 * K, s.head_size)
             kept[:, :, self.used] = qkv[:, H:]
             out = F.scaled_dot_product_attention(
-                qkv[:, :H, None],
+                qkv[:, :H].unflatten(1, (K, -1)),  # queries that share a key-value head
                 kept[:, :K, :end],
                 kept[:, K:, :end],
                 attn_mask=hidden,
-                enable_gqa=H != K,
-            )  # (B, H, 1, d)
+            )  # (B, K, H / K, d)
             x = torch.addmm(x, out.reshape(B, -1), w.o)
             gate, up = (self.direction(x) @ w.gate_up).chunk(2, -1)
             x = torch.addmm(x, F.silu(gate).mul_(up), w.down)

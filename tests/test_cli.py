@@ -243,8 +243,8 @@ def test_unknown_stages_presets_and_settings_are_named(tiny, tmp_path):
     assert "unknown setting 'stepz'" in line and "prompts_per_step" in line
     line = refused(*start, "--set", "evaluation.problem=2")
     assert "unknown setting 'problem'" in line and "benchmarks" in line
-    assert "expected int, such as 130" in refused(*start, "--set", "steps=many")
-    assert "expected int, such as 130" in refused(*start, "--set", "steps=2.5")
+    assert "expected int, such as 90" in refused(*start, "--set", "steps=many")
+    assert "expected int, such as 90" in refused(*start, "--set", "steps=2.5")
     assert "expected field=value" in refused(*start, "--set", "steps")
     assert "unknown problem set 'MATH'" in refused(
         *start, "--set", 'evaluation.benchmarks=["MATH"]'
@@ -257,7 +257,7 @@ def test_unknown_stages_presets_and_settings_are_named(tiny, tmp_path):
 def test_settings_reach_the_config_they_name():
     changed = train.adjusted(laptop(), "r1-zero", ["lr=1", "evaluation.samples=4"])
     assert (changed.r1_zero.lr, changed.evaluation.samples) == (1.0, 4)
-    assert changed.base == laptop().base and changed.r1_zero.steps == 130
+    assert changed.base == laptop().base and changed.r1_zero.steps == 90
     changed = train.adjusted(laptop(), None, ["base.trunk_steps=9", "base.model.layers=2"])
     assert (changed.base.trunk_steps, changed.base.model.layers) == (9, 2)
     assert changed.qwen_base == laptop().qwen_base

@@ -21,7 +21,7 @@ from r1book import config
         ('weights={"accuracy": -1.0}', "expected 0 or more"),
         ("levels=[6]", "expected one of 1, 2, 3, 4, 5"),
         ("stesp=3", "RLConfig has steps, prompts_per_step"),
-        ("steps=many", "expected int, such as 130"),
+        ("steps=many", "expected int, such as 90"),
         ("steps=1.5", "expected int"),
         ("steps", "expected field=value"),
     ],

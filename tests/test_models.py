@@ -110,7 +110,8 @@ def test_attention_is_the_formula(kv_heads, dtype):
         part = q[:, :, :length], k[:, :, :length], v[:, :, :length]
         causal = torch.ones(length, length, dtype=torch.bool).tril()[None, None]
         for seen in (None, every[..., :length, :length]):
-            got = network.attend(*part, seen).float()
+            added = None if seen is None else torch.zeros(1).where(seen, -torch.inf).to(dtype)
+            got = network.attend(*part, added).float()
             for head, t in ((0, 0), (3, length - 1), (2, length // 2)):
                 own = head * kv_heads // 4  # consecutive query heads share a key-value head
                 to = (causal if seen is None else seen)[0, 0, t].nonzero().squeeze(1)
