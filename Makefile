@@ -25,7 +25,7 @@ export JUPYTERLAB_WORKSPACES_DIR ?= $(CURDIR)/.cache/jupyter/workspaces
 export MPLCONFIGDIR ?= $(CURDIR)/.cache/matplotlib
 export TORCHINDUCTOR_CACHE_DIR ?= $(CURDIR)/.cache/torchinductor
 
-.PHONY: help venv lab run test notebooks margins recorded bench clean
+.PHONY: help venv lab run test notebooks margins recorded claims bench clean
 
 help:
 	@echo "make lab        set up, then open JupyterLab at notebook 00"
@@ -34,6 +34,7 @@ help:
 	@echo "make notebooks  execute every notebook in place and clean what is committed of it"
 	@echo "make margins    execute every notebook with ten seeds: how far is each claim from failing? (20 minutes)"
 	@echo "make recorded   make anew what data/ ships: base, recorded runs, README (hours; resumes)"
+	@echo "make claims     train what the ledger of claims needs, then judge (an hour; resumes)"
 	@echo "make bench      run benchmarks/*.py into data/benchmarks/ and README's table (two hours, idle machine)"
 	@echo "make venv       set up .venv only"
 	@echo "make clean      remove .venv, caches and build leftovers; runs/ and data/ are kept"
@@ -102,6 +103,9 @@ recorded: $(READY)
 	$(RECORD) runs/r1_zero-$$control data/runs/r1_zero-$$control || exit 1; done
 	$(PY) benchmarks/pilots.py --out data/benchmarks/pilots.json
 	$(PY) -m r1book readme
+
+claims: $(READY)
+	$(PY) -m r1book claims --record data/claims/exploratory.json
 
 bench: $(READY)
 ifeq ($(BENCHMARKS),)

@@ -49,12 +49,15 @@ def traces(
 
 def summarise(seen: list[trace.Trace], samples: int) -> dict:
     """Return {"n", "pass@1", "ci95", "maj@k", "mean_tokens", "format", "target_language_share",
-    "styles", ...} of judged traces.
+    "styles", "levels", ...} of judged traces.
 
     pass@1 is the mean over samples (report v1 p.12), its interval clustered by problem; maj@k
     breaks ties at random, in expectation, and is None where problems have no shared answer
     (countdown, code, general). "styles" holds [answers, right ones] of each style of working, from
-    which `measure.style_split` tells what a gain consists of.
+    which `measure.style_split` tells what a gain consists of; "levels" {answers, right ones, mean
+    tokens} of each level of difficulty; "lengths" the mean tokens of right and of wrong answers;
+    "reflection" and "acts" how often words and acts of reflection come, "switches" changes of
+    language, each a rate per answer and per token and a share of the answers.
     """
     table = measure.by_problem(seen)
     interval = measure.accuracy_ci(table) if table else None
@@ -72,6 +75,17 @@ def summarise(seen: list[trace.Trace], samples: int) -> dict:
         for g in groups.values()
         if shared  # elsewhere some answers have no verdict to vote on
     ]
+    solved: dict[int, int] = {}
+    for t in seen:
+        solved[measure.level(t)] = solved.get(measure.level(t), 0) + bool(measure.right(t))
+    rates = {}
+    if seen:
+        words = measure.reflection_rate(seen)
+        rates = {
+            "reflection": {k: words[k] for k in ("per_answer", "per_token", "share")},
+            "acts": measure.act_rate(seen)["any"],
+            "switches": measure.switch_rate(seen),
+        }
     return {
         "n": len(groups),
         "samples": samples,
@@ -86,6 +100,12 @@ def summarise(seen: list[trace.Trace], samples: int) -> dict:
         "styles": {
             name: list(n) for name, n in sorted(measure.by_style(seen, styles.style).items())
         },
+        "levels": {
+            str(level): {"answers": found["n"], "tokens": found["mean"], "right": solved[level]}
+            for level, found in measure.lengths(seen).items()
+        },
+        "lengths": {k: v["mean"] for k, v in measure.lengths(seen, measure.outcome).items()},
+        **rates,
     }
 
 

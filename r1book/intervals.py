@@ -29,32 +29,42 @@ class Interval:
     """Number of independent units: seeds, or problems, never tokens or samples of one problem."""
 
 
-def t_quantile(p: float, df: int) -> float:
-    """The p-quantile of Student's t with df degrees of freedom, by bisection of its exact integral.
+def t_cdf(t: float, df: int) -> float:
+    """P(T <= t) of Student's t with df degrees of freedom, by its finite sums.
 
-    Abramowitz and Stegun 26.7.3 and 26.7.4. Raises ValueError unless 0 < p < 1 and df >= 1.
+    Abramowitz and Stegun 26.7.3 and 26.7.4. Raises ValueError unless df >= 1.
+
+    >>> t_cdf(0.0, 3)
+    0.5
+    """
+    if not df >= 1:
+        raise ValueError(f"Student's t needs df >= 1, got {df}")
+    angle = math.atan(abs(t) / math.sqrt(df))
+    odd, cos2 = df % 2, math.cos(angle) ** 2
+    term = math.sin(angle) * (math.cos(angle) if odd else 1.0)
+    total = 0.0
+    for j in range(1 if odd else 0, df - 1, 2):
+        total += term
+        term *= cos2 * (j + 1) / (j + 2)
+    inside = 2 / math.pi * (angle + total) if odd else total  # P(|T| < |t|)
+    return (1 + math.copysign(inside, t)) / 2
+
+
+def t_quantile(p: float, df: int) -> float:
+    """The p-quantile of Student's t with df degrees of freedom, by bisection of `t_cdf`.
+
+    Raises ValueError unless 0 < p < 1 and df >= 1.
     """
     if not (0 < p < 1 and df >= 1):
         raise ValueError(f"a t quantile needs 0 < p < 1 and df >= 1, got p={p}, df={df}")
     if p < 0.5:
         return -t_quantile(1 - p, df)
-
-    def inside(t: float) -> float:  # P(|T| < t)
-        angle = math.atan(t / math.sqrt(df))
-        odd, cos2 = df % 2, math.cos(angle) ** 2
-        term = math.sin(angle) * (math.cos(angle) if odd else 1.0)
-        total = 0.0
-        for j in range(1 if odd else 0, df - 1, 2):
-            total += term
-            term *= cos2 * (j + 1) / (j + 2)
-        return 2 / math.pi * (angle + total) if odd else total
-
     low, high = 0.0, 1.0
-    while inside(high) < 2 * p - 1:
+    while t_cdf(high, df) < p:
         high *= 2
     for _ in range(60):
         middle = (low + high) / 2
-        low, high = (middle, high) if inside(middle) < 2 * p - 1 else (low, middle)
+        low, high = (middle, high) if t_cdf(middle, df) < p else (low, middle)
     return (low + high) / 2
 
 

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch.nn import functional as F
 
+from r1book.decode import Cache, Static
 from r1book.network import LanguageModel
 
 
@@ -89,16 +89,17 @@ def sample(
     generator: torch.Generator | None = None,
     batch: int = 512,
     prefixes: Sequence[str] | None = None,
+    forbidden: Sequence[int] = (),
 ) -> list[Rollout]:
     """Sample `group_size` answers for each prompt; rollouts come in order of prompt, then place in
     the group.
 
     `temperature` 0 is greedy. With `top_p` < 1 only the smallest set of tokens whose probability
     reaches it is drawn from. `prefixes` are texts that each prompt's answers must start with (they
-    become part of the prompt ids). `batch` bounds the answers that are decoded together. Raises
-    ValueError on prompts that do not fit (`encode_prompts`) and on a temperature, top_p or group
-    size out of range. Evaluation of the report: temperature 0.6, top-p 0.95 (v1 p.12); its RL:
-    temperature 1.
+    become part of the prompt ids); `forbidden` are token ids that are never drawn. `batch` bounds
+    the answers that are decoded together. Raises ValueError on prompts that do not fit
+    (`encode_prompts`) and on a temperature, top_p or group size out of range. Evaluation of the
+    report: temperature 0.6, top-p 0.95 (v1 p.12); its RL: temperature 1.
 
     Taught in notebook 01.
     """
@@ -127,6 +128,7 @@ def sample(
             top_p,
             generator,
             tokenizer.eos_token_id,
+            list(forbidden),
         )
         for row, (ids, logprobs) in enumerate(answers):
             done = bool(ids) and ids[-1] == tokenizer.eos_token_id
@@ -146,123 +148,27 @@ def sample(
     return out
 
 
-class _Fused:
-    """A layer's weights as decoding wants them: q, k, v and gate, up each as one matrix (D, ...),
-    with the gain of the norm before them; pairs that rotate together lie side by side."""
-
-    def __init__(self, layer, shape):
-        a, m = layer.self_attn, layer.mlp
-        d, turned = shape.head_size, (shape.heads + shape.kv_heads) * shape.head_size
-        order = torch.arange((shape.heads + 2 * shape.kv_heads) * d, device=a.q_proj.weight.device)
-        order[:turned] = order[:turned].view(-1, 2, d // 2).transpose(1, 2).flatten()
-        scale = shape.hidden**0.5
-        qkv = a.weight(layer.input_layernorm.weight)[order]
-        self.qkv = qkv.t().contiguous() * scale
-        self.qkv_bias = None if a.bias() is None else a.bias()[order]
-        self.o, self.down = (w.t().contiguous() for w in (a.o_proj.weight, m.down_proj.weight))
-        self.gate_up = m.weight(layer.post_attention_layernorm.weight).t().contiguous() * scale
+NEVER = -1e9
+"""The logit of a forbidden token: its probability is 0, and sums stay finite."""
+LOOKS = 16
+"""On a GPU, steps between two looks whether all answers have ended: each look waits for it."""
 
 
-class _Cache:
-    """Keys and values of the answers being written: per layer (B, 2 K, S, d), keys first, filled up
-    to `used` columns.
-
-    The first N columns are the prompt's, padded on the right. Room grows with the answers. Small
-    batches cost as much as their number of operations, so that here are few: rotation is one
-    product of complex numbers, a norm is three.
-    """
-
-    BLOCK = 64
-    """Columns added when there is no room."""
-
-    def __init__(
-        self, model: LanguageModel, encoded: list[list[int]], group_size: int, max_new_tokens: int
-    ):
-        s = self.shape = model.shape
-        device, dtype = model.cos.device, model.cos.dtype
-        self.layers = [_Fused(layer, s) for layer in model.model.layers]
-        self.table = model.model.embed_tokens.weight
-        self.head = self.table.t().contiguous()  # (D, V)
-        self.gain = model.model.norm.weight * s.hidden**0.5
-        self.small = torch.tensor((s.hidden * s.eps) ** 0.5, device=device)
-        half = s.head_size // 2
-        self.turns = torch.complex(model.cos[:, :half], model.sin[:, :half])  # (positions, d/2)
-        N = max(map(len, encoded))
-        ids = torch.tensor([[*row, *[0] * (N - len(row))] for row in encoded], device=device)
-        lengths = torch.tensor([len(row) for row in encoded], device=device)  # (P,)
-        made = model.prefix(ids, lengths)
-        self.used, self.limit = N, N + max_new_tokens
-        self.kept = []
-        for keys, values in zip(made.kept[::2], made.kept[1::2], strict=True):  # (P, K, N, d)
-            keys = keys.unflatten(-1, (2, half)).transpose(-1, -2).flatten(-2)  # as in _Fused
-            self.kept.append(torch.cat([keys, values], 1).repeat_interleave(group_size, 0))
-        self.last = made.last.repeat_interleave(group_size, 0)  # (B, D)
-        self.places = lengths.repeat_interleave(group_size)  # (B,), where the next token stands
-        unseen = torch.arange(N, device=device) >= lengths[:, None]  # (P, N)
-        hidden = torch.zeros(unseen.shape, dtype=dtype, device=device)
-        hidden = hidden.masked_fill(unseen, -torch.inf)
-        self.hidden = F.pad(hidden, (0, max_new_tokens)).repeat_interleave(group_size, 0)
-        self.hidden = self.hidden[:, None, None]  # (B, 1, 1, N + max_new_tokens)
-        self.padded = bool(unseen.any())
-
-    def logits(self):
-        """Return next-token logits (B, V) in fp32."""
-        return (self.last @ self.head).float()
-
-    def direction(self, x):
-        """Return x (B, D) with the norm that its RMS norm has, but for the square root of D."""
-        size = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
-        return x / torch.hypot(size, self.small)
-
-    def feed(self, tokens):
-        """Append one token to every row; tokens (B,)."""
-        s, B, H, K = self.shape, len(tokens), self.shape.heads, self.shape.kv_heads
-        if self.used == self.kept[0].shape[2]:
-            more = min(self.BLOCK, self.limit - self.used)
-            self.kept = [F.pad(x, (0, 0, 0, more)) for x in self.kept]
-        end = self.used + 1
-        hidden = self.hidden[..., :end] if self.padded else None
-        x = self.table[tokens]  # (B, D)
-        turns = self.turns[self.places][:, None]  # (B, 1, d/2)
-        for w, kept in zip(self.layers, self.kept, strict=True):
-            y = self.direction(x)
-            qkv = y @ w.qkv if w.qkv_bias is None else torch.addmm(w.qkv_bias, y, w.qkv)
-            pairs = torch.view_as_complex(qkv.view(B, H + 2 * K, -1, 2))
-            pairs[:, : H + K].mul_(turns)
-            qkv = qkv.view(B, H + 2 * K, s.head_size)
-            kept[:, :, self.used] = qkv[:, H:]
-            out = F.scaled_dot_product_attention(
-                qkv[:, :H].unflatten(1, (K, -1)),  # queries that share a key-value head
-                kept[:, :K, :end],
-                kept[:, K:, :end],
-                attn_mask=hidden,
-            )  # (B, K, H / K, d)
-            x = torch.addmm(x, out.reshape(B, -1), w.o)
-            gate, up = (self.direction(x) @ w.gate_up).chunk(2, -1)
-            x = torch.addmm(x, F.silu(gate).mul_(up), w.down)
-        self.last = self.direction(x).mul_(self.gain)
-        self.used, self.places = end, self.places + 1
-
-    def keep(self, running):
-        """Drop the rows that `running` (B,) does not name; return the new order (B',) of the rows.
-
-        Rows from the end move into the places that fell free: little is copied.
-        """
-        left = int(running.sum())
-        order = torch.arange(len(running), device=running.device)
-        free = (~running[:left]).nonzero().squeeze(1)
-        order[free] = movers = running[left:].nonzero().squeeze(1) + left
-        for i, x in enumerate(self.kept):
-            x[free, :, : self.used] = x[movers, :, : self.used]
-            self.kept[i] = x[:left]
-        order = order[:left]
-        self.places, self.hidden = self.places[order], self.hidden[order]
-        return order
-
-
-def _decode(model, encoded, group_size, max_new_tokens, temperature, top_p, generator, eos):
+def _decode(
+    model,
+    encoded,
+    group_size,
+    max_new_tokens,
+    temperature,
+    top_p,
+    generator,
+    eos,
+    forbidden=(),
+    static=None,
+):
     """Return [(ids, logprobs)] for the B = P*G answers of one batch."""
-    cache = _Cache(model, encoded, group_size, max_new_tokens)
+    fixed = static or (static is None and model.cos.device.type == "cuda")
+    cache = (Static if fixed else Cache)(model, encoded, group_size, max_new_tokens)
     B = len(encoded) * group_size
     device = cache.places.device
     tokens = torch.zeros(B, max_new_tokens, dtype=torch.long, device=device)
@@ -271,34 +177,45 @@ def _decode(model, encoded, group_size, max_new_tokens, temperature, top_p, gene
     alive = torch.arange(B, device=device)  # which answer each cache row belongs to
     running = torch.ones(B, dtype=torch.bool, device=device)  # over cache rows
     for t in range(max_new_tokens):
-        chosen, logprob = draw(cache.logits(), temperature, top_p, generator)
+        logits = cache.logits()
+        if forbidden:
+            logits[:, forbidden] = NEVER
+        look = not fixed or (t + 1) % LOOKS == 0
+        chosen, logprob = draw(logits, temperature, top_p, generator, look)
         tokens[alive, t], scores[alive, t] = chosen, logprob  # beyond an answer's end: never read
         ended = running & (chosen == eos)
-        lengths[alive[ended]] = t + 1
+        lengths[alive] = torch.where(ended, t + 1, lengths[alive])
         running &= ~ended
-        left = int(running.sum())
+        left = int(running.sum()) if look else 1
         if left == 0 or t + 1 == max_new_tokens:
             break
-        if left <= 0.95 * len(running):
+        if not fixed and left <= 0.95 * len(running):
             rows = cache.keep(running)
             alive, chosen, running = alive[rows], chosen[rows], running[rows]
         cache.feed(chosen)
+    _finite(scores)
     lengths, tokens, scores = lengths.tolist(), tokens.tolist(), scores.tolist()
     return [(tokens[b][: lengths[b]], scores[b][: lengths[b]]) for b in range(B)]
 
 
-def draw(logits, temperature: float, top_p: float, generator=None):
-    """Draw one token for each row of logits (B, V); return tokens (B,) and their log-probabilities
-    (B,).
-
-    The log-probability is of the distribution drawn from: after temperature and, below 1, top-p. At
-    temperature 0, where nothing is drawn, it is the model's own.
-    """
-    if not torch.isfinite(logits.sum()):
+def _finite(values) -> None:
+    if not torch.isfinite(values.sum()):
         raise FloatingPointError(
             "the model's logits are not finite: its weights have diverged. Go back to an earlier "
             "checkpoint and lower lr"
         )
+
+
+def draw(logits, temperature: float, top_p: float, generator=None, check: bool = True):
+    """Draw one token for each row of logits (B, V); return tokens (B,) and their log-probabilities
+    (B,).
+
+    The log-probability is of the distribution drawn from: after temperature and, below 1, top-p. At
+    temperature 0, where nothing is drawn, it is the model's own. Raises FloatingPointError for
+    logits that are not finite, if they are to be checked.
+    """
+    if check:
+        _finite(logits)
     if temperature == 0:
         logprobs = logits.log_softmax(-1)
         token = logits.argmax(-1)
@@ -317,5 +234,5 @@ def draw(logits, temperature: float, top_p: float, generator=None):
         whole.shape, generator=generator, dtype=torch.float64, device=logits.device
     )
     at = torch.minimum(at, whole.nextafter(torch.zeros_like(whole)))  # below the end: p > 0
-    token = torch.searchsorted(reached, at, right=True)  # (B, 1)
+    token = torch.searchsorted(reached, at, right=True).clamp_(max=logits.shape[-1] - 1)  # (B, 1)
     return token.squeeze(-1), logprobs.gather(-1, token).squeeze(-1)

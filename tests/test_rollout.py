@@ -6,7 +6,7 @@ import pytest
 import torch
 from test_models import opened, tiny
 
-from r1book import models, rollout
+from r1book import decode, models, rollout
 from r1book.world.vocab import BOS, EOS, IDS
 
 PROMPTS = [
@@ -60,7 +60,7 @@ def test_log_probabilities_are_those_of_a_full_pass(family, tokenizer):
 
 
 def test_answers_longer_than_a_block_of_the_cache(tokenizer, monkeypatch):
-    monkeypatch.setattr(rollout._Cache, "BLOCK", 5)
+    monkeypatch.setattr(decode.Cache, "BLOCK", 5)
     answers = rollout.sample(
         talker(), tokenizer, PROMPTS, group_size=4, max_new_tokens=23,
         generator=torch.Generator().manual_seed(3),

@@ -16,8 +16,8 @@ PACKAGE = ROOT / "r1book"
 STREAM = (
     "config graph world problems prompts words allowlist workers sandbox rewards "
     "world.gold world.labeller "
-    "trace runs styles acts fused network models rollout grpo sft rl intervals measure remedies "
-    "doctor evaluate gates preference budget stages forecast scale plots plots_group plots_budget "
+    "trace runs styles acts fused network models decode rollout grpo sft rl intervals measure remedies "
+    "doctor evaluate gates preference budget fork stages forecast scale plots plots_group plots_budget "
     "plots_stages viewer widgets hostile exercises claims book cli __main__"
 ).split()
 # These read and write text: they load in an instant, on a machine without torch.
@@ -25,12 +25,13 @@ TORCH_FREE = set(
     "config graph world problems prompts words allowlist workers sandbox rewards "
     "world.gold world.labeller "
     "trace runs styles acts intervals measure remedies doctor "
-    "plots plots_group plots_budget plots_stages viewer widgets hostile exercises".split()
+    "plots plots_group plots_budget plots_stages viewer widgets hostile exercises claims".split()
 )
 TORCH = {"torch", "transformers", "peft", "trl", "accelerate"}
 # Beyond the order: what a room must not know.
 NOT_KNOWN = {
     "rollout": {"world", "world.labeller", "problems", "sandbox", "rewards"},  # what is correct
+    "decode": {"world", "world.labeller", "problems", "sandbox", "rewards"},
     "grpo": {"world", "world.labeller", "problems", "prompts", "sandbox", "rewards"},  # text
     "scale": {"world", "world.labeller"},
 }
@@ -38,7 +39,7 @@ NOT_KNOWN = {
 for _room in set(STREAM) - {"world.gold", "world.labeller", "evaluate"}:
     NOT_KNOWN[_room] = NOT_KNOWN.get(_room, set()) | {"world.gold"}
 # Options stop at the stage: the text rooms and the engine take plain arguments.
-for _room in TORCH_FREE | {"network", "rollout", "grpo", "sft"}:
+for _room in TORCH_FREE | {"network", "decode", "rollout", "grpo", "sft"}:
     NOT_KNOWN[_room] = NOT_KNOWN.get(_room, set()) | {"config"}
 
 # A program that a model wrote may raise anything: here, and only here, everything may be caught.

@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from r1book.cli import ask, keep, read, train
+from r1book.cli import ask, keep, ledger, read, train
 from r1book.cli.shell import guarded
 
 COMMANDS = {
@@ -19,6 +19,7 @@ COMMANDS = {
     "traces": read.traces,
     "doctor": read.doctor,
     "graph": read.graph,
+    "claims": ledger.claims,
     "record": keep.record,
     "readme": keep.readme,
 }

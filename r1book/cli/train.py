@@ -91,7 +91,7 @@ def run(
         used = {need for s in built for need in s.needs}
         todo = [s for s in built if s.needs or (retrain_base and s.name in used)]
         _pipeline(todo, chosen, seed, out or Path("runs"), start, stop_after)
-    elif _train(name, chosen, seed, out or Path("runs") / name, start, stop_after) is None:
+    elif train(name, chosen, seed, out or Path("runs") / name, start, stop_after) is None:
         say("To train it anew, remove that folder or choose another --out.")
 
 
@@ -105,15 +105,16 @@ def _pipeline(todo, preset, seed, out: Path, start, stop_after) -> None:
             upstream = out / s.needs[0] / "checkpoint"
         elif s.needs and s.needs[0] == "base":
             upstream = start
-        results.append(_train(s.name, preset, seed, out / s.name, upstream, stop_after))
+        results.append(train(s.name, preset, seed, out / s.name, upstream, stop_after))
         if results[-1] is False:
             return
     told = f"{len(names)} of {len(names)} stages are finished: {', '.join(names)}"
     typer.echo(told if any(results) else f"nothing to do in {out}: {told}")
 
 
-def _train(name, preset, seed, out: Path, upstream, stop_after) -> bool | None:
-    """Run one stage; True: finished now, False: to be continued, None: it was finished before."""
+def train(name, preset, seed, out: Path, upstream, stop_after) -> bool | None:
+    """Run one stage, watched; True: finished now, False: to be continued, None: it was finished
+    before."""
     from r1book import stages
 
     chosen = getattr(preset, name.replace("-", "_"))

@@ -1,0 +1,328 @@
+"""What was shown? The ledger of claims, and its verdicts, computed from runs and never typed.
+
+`data/claims/claims.yaml` says what is claimed, which runs it takes and what counts as an effect; a
+verdict compares an interval over seeds with the smallest effect of interest. Until the ledger is
+frozen, runs are of development seeds and every verdict is marked exploratory.
+
+Left out: training (`stages.py`, `python -m r1book claims`), the intervals (`intervals.py`).
+"""
+
+import itertools
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+from r1book import measure
+from r1book.intervals import Interval, holm, mean_ci, t_cdf
+
+SHOWN, NOT_SHOWN, UNDECIDED = "mechanism shown", "not shown", "inconclusive"
+MISSING = "runs missing"
+VERDICTS = (SHOWN, NOT_SHOWN, UNDECIDED, MISSING)
+DIRECTIONS = ("up", "down", "keeps")
+
+
+@dataclass(frozen=True)
+class Arm:
+    """What is trained, or a bundled checkpoint that was."""
+
+    name: str
+    """As in the tests."""
+    stage: str | None
+    """A stage of `graph.py`; None for a bundled model."""
+    settings: tuple[str, ...]
+    """As after --set."""
+    model: str | None
+    """A bundled model, the same for all seeds."""
+
+
+@dataclass(frozen=True)
+class Test:
+    """One comparison of a claim."""
+
+    __test__ = False  # pytest collects what is called so
+
+    name: str
+    """What is compared, in words."""
+    measure: str
+    """One of `MEASURES`."""
+    arm: str
+    """Whose value."""
+    direction: str
+    """'up', 'down', or 'keeps': falls by less than sesoi."""
+    sesoi: float
+    """Smallest effect of interest, in the measure's unit."""
+    less: str | None = None
+    """Whose value is taken from it, seed by seed; None: the value itself is the effect."""
+    of: Mapping = field(default_factory=dict)
+    """What the measure takes besides the evaluation."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A statement and what it is tested by."""
+
+    id: str
+    """C.. of the report, D.. disputed."""
+    statement: str
+    """In words."""
+    source: str
+    """Where it is made."""
+    planted_by: str
+    """The property of this world that makes it possible, or "not planted"."""
+    tests: tuple[Test, ...]
+    """All must be shown."""
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """Everything in claims.yaml."""
+
+    claims: tuple[Claim, ...]
+    """In the order of the file."""
+    arms: Mapping[str, Arm]
+    """By name."""
+    seeds: tuple[int, ...]
+    """Seeds that count now: the development seeds until it is frozen, then the confirmatory
+    ones."""
+    frozen: bool
+    """Whether world and ledger may change no more."""
+    level: float
+    """Of the intervals, and one minus the chance of any false "shown" among all tests."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a test found."""
+
+    test: Test
+    """The comparison."""
+    effects: tuple[float, ...]
+    """One a seed."""
+    interval: Interval | None
+    """Of their mean, a t interval over seeds; None with fewer than two."""
+    p: float | None
+    """Chance of such an effect if the true one were the sesoi, adjusted for all tests (Holm)."""
+    verdict: str
+    """One of `VERDICTS`."""
+
+
+# ---- measures: a run's eval.json, and its base's, to a number ------------------------------------
+
+
+def _accuracy(own: dict, base: dict, benchmark: str) -> float:
+    return own[benchmark]["pass@1"]
+
+
+def _within_style(own: dict, base: dict, benchmark: str) -> float:
+    return measure.style_split(base[benchmark]["styles"], own[benchmark]["styles"]).within
+
+
+def _tokens(own: dict, base: dict, benchmark: str) -> float:
+    return own[benchmark]["mean_tokens"]
+
+
+def _tokens_gap(own: dict, base: dict, benchmark: str) -> float:
+    levels = own[benchmark]["levels"]
+    return levels["5"]["tokens"] - levels["1"]["tokens"]
+
+
+def _wrong_tokens(own: dict, base: dict, benchmark: str) -> float:
+    return own[benchmark]["lengths"]["wrong"]
+
+
+def _rate(kind: str) -> Callable:
+    def value(own: dict, base: dict, benchmark: str, per: str) -> float:
+        return own[benchmark][kind][f"per_{per}"]
+
+    return value
+
+
+def _language(own: dict, base: dict, benchmark: str) -> float:
+    return own[benchmark]["target_language_share"]
+
+
+def _vote(own: dict, base: dict, benchmark: str) -> float:
+    score = own[benchmark]
+    return score[f"maj@{score['samples']}"] - score["pass@1"]
+
+
+MEASURES: dict[str, Callable[..., float]] = {
+    "accuracy": _accuracy,
+    "within_style": _within_style,
+    "tokens": _tokens,
+    "tokens_gap": _tokens_gap,
+    "wrong_tokens": _wrong_tokens,
+    "reflection": _rate("reflection"),
+    "acts": _rate("acts"),
+    "language": _language,
+    "vote": _vote,
+}
+"""Name -> (evaluation of a run, of its base, what else) -> a number."""
+
+
+# ---- the ledger ----------------------------------------------------------------------------------
+
+
+def load(path) -> Ledger:
+    """Read claims.yaml. Raises ValueError that names the claim and what is wrong with it."""
+    path = Path(path)
+    try:
+        record = yaml.safe_load(path.read_text(encoding="utf-8"))
+        arms = {
+            name: Arm(name, a.get("stage"), tuple(a.get("set", ())), a.get("model"))
+            for name, a in record["arms"].items()
+        }
+        seeds = record["confirmatory_seeds" if record["frozen"] else "exploratory_seeds"]
+        claims = tuple(
+            Claim(**{**c, "tests": tuple(Test(**test) for test in c["tests"])})
+            for c in record["claims"]
+        )
+        ledger = Ledger(claims, arms, tuple(seeds), record["frozen"], record["level"])
+    except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path}: {type(error).__name__}: {error}") from error
+    for arm in arms.values():
+        if (arm.stage is None) == (arm.model is None):
+            raise ValueError(f"{path}: arm {arm.name}: expected a stage or a model")
+    for claim in claims:
+        for test in claim.tests:
+            _check(test, ledger, f"{path}: {claim.id}, {test.name!r}")
+    twice = [a.id for a, b in itertools.combinations(claims, 2) if a.id == b.id]
+    if twice:
+        raise ValueError(f"{path}: {twice[0]} stands twice")
+    return ledger
+
+
+def _check(test: Test, ledger: Ledger, where: str) -> None:
+    for name in (test.arm, *([test.less] if test.less else [])):
+        if name not in ledger.arms:
+            raise ValueError(f"{where}: no arm {name!r}: expected one of {', '.join(ledger.arms)}")
+    if test.measure not in MEASURES:
+        names = ", ".join(MEASURES)
+        raise ValueError(f"{where}: no measure {test.measure!r}: expected one of {names}")
+    if test.direction not in DIRECTIONS:
+        raise ValueError(f"{where}: direction {test.direction!r}: expected {', '.join(DIRECTIONS)}")
+    if not test.sesoi > 0:
+        raise ValueError(f"{where}: sesoi {test.sesoi}: the smallest effect of interest is above 0")
+
+
+def jobs(ledger: Ledger) -> list[tuple[Arm, int]]:
+    """Return the runs that the ledger takes, (arm, seed), each once; bundled models take none."""
+    used = {name for c in ledger.claims for t in c.tests for name in (t.arm, t.less) if name}
+    arms = [arm for name, arm in ledger.arms.items() if name in used and arm.model is None]
+    return [(arm, seed) for seed in ledger.seeds for arm in arms]
+
+
+# ---- verdicts ------------------------------------------------------------------------------------
+
+
+def effect(test: Test, arm: Mapping[int, dict], less: Mapping[int, dict] | None, base: dict):
+    """Return {seed: effect} of a test; arm and less are evaluations by seed."""
+    value = MEASURES[test.measure]
+    seeds = sorted(arm if less is None else set(arm) & set(less))
+    out = {}
+    for seed in seeds:
+        own = value(arm[seed], base, **test.of)
+        out[seed] = own if less is None else own - value(less[seed], base, **test.of)
+    return out
+
+
+def chances(effects: Sequence[float], test: Test) -> tuple[float, float]:
+    """Return p that the true effect is no larger than the sesoi, and p that it is no smaller.
+
+    One-sided t tests of the mean over seeds against the sesoi in the test's direction; of "keeps"
+    against a loss of the sesoi. Raises ValueError for fewer than two seeds.
+    """
+    signed = [-x for x in effects] if test.direction == "down" else list(effects)
+    bound = -test.sesoi if test.direction == "keeps" else test.sesoi
+    interval = mean_ci(signed)  # raises for too few
+    gap = interval.mean - bound
+    error = math.sqrt(
+        sum((x - interval.mean) ** 2 for x in signed) / (len(signed) - 1) / len(signed)
+    )
+    if error == 0:
+        return (0.0, 1.0) if gap > 0 else (1.0, 0.0) if gap < 0 else (0.5, 0.5)
+    above = t_cdf(gap / error, len(signed) - 1)
+    return 1 - above, above
+
+
+def judge(ledger: Ledger, evaluations: Mapping[str, Mapping[int, dict]], base: dict) -> dict:
+    """Return {claim id: [Finding of each test]}.
+
+    evaluations: {arm: {seed: eval.json}}; a bundled model stands under every seed. base: the
+    evaluation of the base. Holm's adjustment is over all tests of the ledger, on each side: shown
+    where the effect is beyond the sesoi at the ledger's level, not shown where it falls short of
+    it, inconclusive between. With fewer than two seeds the verdict is "runs missing".
+    """
+    found = {}
+    for claim in ledger.claims:
+        for test in claim.tests:
+            arm, less = evaluations.get(test.arm, {}), None
+            if test.less is not None:
+                less = evaluations.get(test.less, {})
+            found[claim.id, test.name] = (test, tuple(effect(test, arm, less, base).values()))
+    able = {key: chances(e, test) for key, (test, e) in found.items() if len(e) > 1}
+    names = {key: str(i) for i, key in enumerate(able)}
+    sides = [holm({names[key]: both[side] for key, both in able.items()}) for side in (0, 1)]
+    out: dict[str, list[Finding]] = {claim.id: [] for claim in ledger.claims}
+    for key, (test, effects) in found.items():
+        if key not in able:
+            out[key[0]].append(Finding(test, effects, None, None, MISSING))
+            continue
+        beyond, short = (side[names[key]] for side in sides)
+        alpha = 1 - ledger.level
+        verdict = SHOWN if beyond < alpha else NOT_SHOWN if short < alpha else UNDECIDED
+        out[key[0]].append(Finding(test, effects, mean_ci(effects, ledger.level), beyond, verdict))
+    return out
+
+
+def verdict(findings: Sequence[Finding]) -> str:
+    """Return the verdict on a claim: shown if all tests are, not shown if one is not."""
+    seen = {finding.verdict for finding in findings}
+    for each in (NOT_SHOWN, MISSING, UNDECIDED):
+        if each in seen:
+            return each
+    return SHOWN
+
+
+def table(ledger: Ledger, findings: Mapping[str, Sequence[Finding]]) -> str:
+    """Return the ledger as Markdown: a row a test, the claim's verdict in its first row."""
+    stage = "confirmatory" if ledger.frozen else "exploratory"
+    seeds = ", ".join(map(str, ledger.seeds))
+    rows = [
+        f"Seeds {seeds} ({stage}); intervals at {ledger.level:.0%} over seeds, verdicts adjusted "
+        "for all tests (Holm).",
+        "",
+        "| claim | verdict | test | effect | interval | smallest of interest | seeds |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for claim in ledger.claims:
+        told = f"{claim.id}: {claim.statement}", verdict(findings[claim.id])
+        for finding in findings[claim.id]:
+            i, test = finding.interval, finding.test
+            limit = {"up": "≥ ", "down": "≤ -", "keeps": "> -"}[test.direction]
+            cells = (
+                *told, f"{test.name}: {finding.verdict}",
+                "-" if i is None else f"{i.mean:+.3g}",
+                "-" if i is None else f"{i.low:+.3g} to {i.high:+.3g}",
+                f"{limit}{test.sesoi:g}", str(len(finding.effects)),
+            )  # fmt: skip
+            rows.append(f"| {' | '.join(cells)} |")
+            told = "", ""
+    return "\n".join(rows)
+
+
+def read(ledger: Ledger, folder: Callable[[Arm, int], Path]) -> dict:
+    """Return {arm: {seed: eval.json}} of what is there; folder: where that of an arm and a seed
+    lies (of a bundled model, the same for all seeds)."""
+    out: dict[str, dict[int, dict]] = {}
+    for name, arm in ledger.arms.items():
+        for seed in ledger.seeds:
+            path = folder(arm, seed) / "eval.json"
+            if path.is_file():
+                told = json.loads(path.read_text(encoding="utf-8"))
+                out.setdefault(name, {})[seed] = told
+    return out

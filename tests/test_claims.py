@@ -1,0 +1,241 @@
+"""Is a verdict what the numbers say, and does the queue train what is missing and nothing twice?"""
+
+import doctest
+import json
+import math
+import statistics
+
+import pytest
+from typer.testing import CliRunner
+
+from r1book import claims, intervals, models
+from r1book.cli import app
+
+LEDGER = models.DATA / "claims" / "claims.yaml"
+BASE = {
+    "logic": {
+        "pass@1": 0.2, "mean_tokens": 50.0, "samples": 16, "maj@16": 0.3,
+        "target_language_share": 0.9, "styles": {"direct": [8, 2], "steps": [2, 1]},
+        "levels": {"1": {"tokens": 40.0}, "5": {"tokens": 55.0}}, "lengths": {"wrong": 60.0},
+        "reflection": {"per_answer": 0.5, "per_token": 0.01, "share": 0.3},
+        "acts": {"per_answer": 0.25, "per_token": 0.005, "share": 0.2},
+    }
+}  # fmt: skip
+
+
+def of(**values) -> dict:
+    """Return an evaluation that differs from the base's in some values."""
+    return {"logic": {**BASE["logic"], **values}}
+
+
+def ledger(*tests: claims.Test, level=0.95) -> claims.Ledger:
+    arms = {n: claims.Arm(n, "r1-zero", (), None) for n in ("a", "b")}
+    made = tuple(claims.Claim(f"C{i}", "s", "s", "p", (t,)) for i, t in enumerate(tests))
+    return claims.Ledger(made, arms, (0, 1, 2, 3), False, level)
+
+
+def accuracy(direction="up", sesoi=0.1, less=None) -> claims.Test:
+    return claims.Test("t", "accuracy", "a", direction, sesoi, less, {"benchmark": "logic"})
+
+
+def judged(test, values, others=(), **how) -> claims.Finding:
+    seen = {
+        name: {seed: of(**{"pass@1": x}) for seed, x in enumerate(each)}
+        for name, each in (("a", values), ("b", others))
+    }
+    return claims.judge(ledger(test, **how), seen, BASE)["C0"][0]
+
+
+def test_examples():
+    assert doctest.testmod(intervals).failed == 0
+
+
+# ---- measures ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "more", "want"),
+    [
+        ("accuracy", {}, 0.2), ("tokens", {}, 50.0), ("tokens_gap", {}, 15.0),
+        ("wrong_tokens", {}, 60.0), ("language", {}, 0.9), ("vote", {}, 0.1),
+        ("reflection", {"per": "answer"}, 0.5), ("reflection", {"per": "token"}, 0.01),
+        ("acts", {"per": "answer"}, 0.25), ("within_style", {}, 0.0),
+    ],
+)  # fmt: skip
+def test_measures_take_what_they_say(name, more, want):
+    assert claims.MEASURES[name](BASE, BASE, "logic", **more) == pytest.approx(want)
+
+
+def test_gain_within_a_style_is_against_the_base():
+    own = of(styles={"direct": [5, 2], "steps": [5, 4]})
+    # shares 0.8 to 0.5 and 0.2 to 0.5; accuracies 0.25 to 0.4 and 0.5 to 0.8
+    want = 0.15 * (0.8 + 0.5) / 2 + 0.3 * (0.2 + 0.5) / 2
+    assert claims.MEASURES["within_style"](own, BASE, "logic") == pytest.approx(want)
+
+
+# ---- verdicts ------------------------------------------------------------------------------------
+
+
+def test_student_t_against_its_tables_and_closed_forms():
+    for df, t in ((1, 6.314), (2, 2.920), (9, 1.833), (30, 1.697)):  # 95 %, one-sided
+        assert intervals.t_cdf(t, df) == pytest.approx(0.95, abs=1e-4)
+    for t in (-3.0, -0.5, 0.0, 1.0, 4.0):
+        assert intervals.t_cdf(t, 1) == pytest.approx(0.5 + math.atan(t) / math.pi)
+        assert intervals.t_cdf(t, 2) == pytest.approx(0.5 + t / (2 * math.sqrt(2 + t * t)))
+    with pytest.raises(ValueError, match="df"):
+        intervals.t_cdf(1.0, 0)
+
+
+def test_chances_by_hand():
+    values = [0.3, 0.5, 0.4]
+    t = (0.4 - 0.1) / (statistics.stdev(values) / math.sqrt(3))
+    above = 0.5 + t / (2 * math.sqrt(2 + t * t))
+    assert claims.chances(values, accuracy()) == pytest.approx((1 - above, above))
+    down = claims.chances([-x for x in values], accuracy("down"))
+    assert down == pytest.approx((1 - above, above))
+    keeps = claims.chances([x - 0.2 for x in values], accuracy("keeps"))
+    assert keeps == pytest.approx((1 - above, above))  # 0.2 above a loss of 0.1: t is the same
+
+
+@pytest.mark.parametrize(
+    ("direction", "values", "verdict"),
+    [
+        ("up", [0.30, 0.31, 0.32, 0.30], claims.SHOWN),
+        ("up", [0.01, 0.02, 0.00, 0.01], claims.NOT_SHOWN),
+        ("up", [0.00, 0.10, 0.25, 0.12], claims.UNDECIDED),
+        ("up", [-0.30, -0.31, -0.32, -0.30], claims.NOT_SHOWN),
+        ("down", [-0.30, -0.31, -0.32, -0.30], claims.SHOWN),
+        ("down", [0.30, 0.31, 0.32, 0.30], claims.NOT_SHOWN),
+        ("keeps", [0.00, -0.01, 0.01, 0.00], claims.SHOWN),
+        ("keeps", [-0.20, -0.21, -0.20, -0.19], claims.NOT_SHOWN),
+        ("keeps", [-0.20, 0.10, -0.05, -0.30], claims.UNDECIDED),
+        ("up", [0.30], claims.MISSING),
+        ("up", [], claims.MISSING),
+        ("up", [0.2, 0.2], claims.SHOWN),
+        ("up", [0.1, 0.1], claims.UNDECIDED),
+    ],
+)
+def test_verdict_compares_with_the_smallest_effect_of_interest(direction, values, verdict):
+    finding = judged(accuracy(direction), values)
+    assert finding.verdict == verdict
+    assert finding.effects == pytest.approx(values)
+    assert (finding.interval is None) == (len(values) < 2)
+
+
+def test_effects_are_differences_seed_by_seed():
+    finding = judged(accuracy(less="b"), [0.5, 0.7, 0.9], [0.1, 0.4])
+    assert finding.effects == pytest.approx([0.4, 0.3])  # the third has no partner
+
+
+def test_many_tests_need_more_evidence():
+    values = [0.2, 0.3, 0.24, 0.28]
+    alone = judged(accuracy(), values)
+    assert 0.0025 < alone.p < 0.05 and alone.verdict == claims.SHOWN
+    seen = {"a": {i: of(**{"pass@1": x}) for i, x in enumerate(values)}}
+    many = claims.judge(ledger(*[accuracy()] * 20), seen, BASE)
+    for (finding,) in many.values():
+        assert finding.p == pytest.approx(20 * alone.p)
+        assert finding.verdict == claims.UNDECIDED
+
+
+def test_a_claim_is_shown_when_all_of_its_tests_are():
+    def told(*verdicts):
+        return claims.verdict([claims.Finding(accuracy(), (), None, None, v) for v in verdicts])
+
+    assert told(claims.SHOWN, claims.SHOWN) == claims.SHOWN
+    assert told(claims.SHOWN, claims.UNDECIDED) == claims.UNDECIDED
+    assert told(claims.SHOWN, claims.UNDECIDED, claims.MISSING) == claims.MISSING
+    assert told(claims.MISSING, claims.NOT_SHOWN, claims.UNDECIDED) == claims.NOT_SHOWN
+
+
+def test_the_table_tells_effect_interval_and_limit():
+    found = claims.judge(
+        ledger(accuracy(), accuracy("keeps", 0.03)),
+        {"a": {0: of(**{"pass@1": 0.3}), 1: of(**{"pass@1": 0.5})}},
+        BASE,
+    )
+    text = claims.table(ledger(accuracy(), accuracy("keeps", 0.03)), found)
+    assert "exploratory" in text and "+0.4" in text and "| > -0.03 | 2 |" in text
+    assert text.count("\n| C") == 2
+
+
+# ---- the ledger on disk --------------------------------------------------------------------------
+
+
+def test_the_ledger_of_the_book_can_be_read():
+    book = claims.load(LEDGER)
+    assert {"C01", "C02", "C03", "C04", "C05", "C06"} <= {c.id for c in book.claims}
+    if not book.frozen:
+        assert set(book.seeds) <= set(range(5))  # the confirmatory seeds stay unseen
+    arms = [(arm.name, seed) for arm, seed in claims.jobs(book)]
+    assert len(arms) == len(set(arms)) and ("r1-zero", 0) in arms
+    assert "base" not in {name for name, _ in arms}  # bundled: nothing to train
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("arm: r1-zero,", "arm: r2,", "no arm 'r2'"),
+        ("measure: accuracy", "measure: beauty", "no measure 'beauty'"),
+        ("direction: up", "direction: sideways", "sideways"),
+        ("sesoi: 0.1", "sesoi: 0", "above 0"),
+        ("id: C02", "id: C01", "C01 stands twice"),
+        ("base: {model: base}", "base: {}", "a stage or a model"),
+        ("frozen: false", "froze: false", "KeyError"),
+        ("claims:", "claims: [", "yaml"),
+    ],
+)
+def test_a_ledger_with_a_mistake_is_refused(old, new, told, tmp_path):
+    text = LEDGER.read_text(encoding="utf-8")
+    (tmp_path / "c.yaml").write_text(text.replace(old, new), encoding="utf-8")
+    with pytest.raises(ValueError, match=rf"c.yaml.*(?s:.*){told}"):
+        claims.load(tmp_path / "c.yaml")
+
+
+TINY = """
+frozen: false
+level: 0.95
+exploratory_seeds: [0, 1]
+confirmatory_seeds: [100]
+arms: {base: {model: base}, zero: {stage: r1-zero}, coin: {stage: r1-zero, set: [reward=random]}}
+claims:
+  - id: C01
+    statement: s
+    source: s
+    planted_by: p
+    tests:
+      - {name: t, measure: accuracy, of: &of {benchmark: mini-MATH}, arm: zero, less: base,
+         direction: up, sesoi: 0.1}
+      - {name: u, measure: tokens, of: *of, arm: zero, less: coin, direction: up, sesoi: 1}
+"""
+SMALL = (
+    "r1-zero.steps=1", "r1-zero.prompts_per_step=2", "r1-zero.group_size=2",
+    "r1-zero.max_new_tokens=8", "evaluation.problems=2", "evaluation.samples=2",
+    'evaluation.benchmarks=["mini-MATH"]', "evaluation.max_new_tokens=8",
+)  # fmt: skip
+
+
+@pytest.mark.slow
+def test_the_queue_goes_on_where_it_stopped_and_trains_nothing_twice(tmp_path):
+    (tmp_path / "c.yaml").write_text(TINY)
+    out, record = tmp_path / "runs", tmp_path / "found.json"
+    call = ["claims", "--out", str(out), "--ledger", str(tmp_path / "c.yaml")]
+    call += [part for setting in SMALL for part in ("--set", setting)]
+
+    def run(*more):
+        done = CliRunner().invoke(app, [*call, *more])
+        assert done.exit_code == 0, done.output
+        return done.output
+
+    assert "0 of 4 runs" in run("--runs", "0")
+    assert claims.MISSING in run("--runs", "3")
+    first = {p: p.stat().st_mtime_ns for p in out.rglob("*") if p.is_file()}
+    assert sum(p.name == "run_card.json" for p in first) == 3
+    told = run("--record", str(record))
+    assert "3 of 4 runs" in told and claims.MISSING not in told
+    assert {p: p.stat().st_mtime_ns for p in first} == first
+    found = json.loads(record.read_text())
+    assert [len(t["effects"]) for t in found["claims"][0]["tests"]] == [2, 2]
+    assert found["claims"][0]["verdict"] in claims.VERDICTS
+    assert "4 of 4 runs" in run()
+    assert "0 of 4 runs" in run("--runs", "0", "--set", "r1-zero.lr=1e-3")  # other settings
