@@ -16,9 +16,9 @@ PACKAGE = ROOT / "r1book"
 STREAM = (
     "config graph world problems prompts words allowlist workers sandbox rewards "
     "world.gold world.labeller "
-    "trace runs styles acts fused network models decode rollout grpo sft rl intervals measure remedies "
-    "doctor evaluate gates preference budget fork stages forecast scale plots plots_group plots_budget "
-    "plots_stages viewer widgets hostile exercises claims book cli __main__"
+    "trace runs styles acts fused network models decode rollout grpo sft rl intervals measure "
+    "remedies doctor evaluate gates preference budget fork stages forecast scale plots plots_group "
+    "plots_budget plots_stages viewer widgets hostile exercises claims book cli __main__"
 ).split()
 # These read and write text: they load in an instant, on a machine without torch.
 TORCH_FREE = set(
