@@ -47,7 +47,8 @@ class Chart(Figure):
         return buffer.getvalue()
 
 
-def _chart(width: float, height: float, caption: str) -> Chart:
+def chart(width: float, height: float, caption: str = "") -> Chart:
+    """An empty figure of a size in inches, with a caption below. Taught in notebook 01."""
     figure = Chart(figsize=(width, height), layout="constrained")
     if caption:
         figure.supxlabel(caption, fontsize="small")
@@ -129,7 +130,7 @@ def training_curves(
     said = [f"run {run}"] if run else []
     said += [f"seed {seed}"] if seed is not None else []
     said += [f"points: steps; lines: moving average over {_window(metrics)}"]
-    figure = _chart(11, 12, ", ".join(said))
+    figure = chart(11, 12, ", ".join(said))
     figure.suptitle(title)
     axes = figure.subplots(4, 2).flat
     families = sorted({k for row in metrics for k in row if k.startswith("accuracy/")})
@@ -163,7 +164,7 @@ def watch(
     _needs(metrics)
     if not panels:
         raise ValueError("no panel to draw: give {title: {metric: text of the legend}}")
-    figure = _chart(min(5.5 * len(panels), 13), 3.6, caption)
+    figure = chart(min(5.5 * len(panels), 13), 3.6, caption)
     figure.suptitle(title)
     drawn = figure.subplots(1, len(panels), squeeze=False)[0]
     for axes, (name, chosen) in zip(drawn, panels.items(), strict=True):
@@ -182,7 +183,7 @@ def loss_curve(
     caption = ", ".join(
         [f"run {run}"] * bool(run) + [f"seed {seed}"] * (seed is not None) + ["points: steps"]
     )
-    figure = _chart(7, 4, caption)
+    figure = chart(7, 4, caption)
     names = {"loss": "training", "val_loss": "held-out"}
     _lines(figure.subplots(), metrics, names, title or "Loss", "nats a token")
     return figure
@@ -204,7 +205,7 @@ def curves_over_seeds(
     if not runs:
         raise ValueError("no runs to draw: give {label: [metrics of one seed, …]}")
     said = "line: mean over seeds; band: lowest to highest seed"
-    figure = _chart(8, 4.5, f"run {run}, {said}" if run else said)
+    figure = chart(8, 4.5, f"run {run}, {said}" if run else said)
     axes = figure.subplots()
     for i, (label, group) in enumerate(runs.items()):
         tables = [
@@ -258,7 +259,7 @@ def bars(
     """
     if not panels or any(not any(series.values()) for series in panels.values()):
         raise ValueError("no bars to draw: give {name: {level: value}} with at least one value")
-    figure = _chart(8 if len(panels) == 1 else 5.5 * len(panels), 4.5, caption)
+    figure = chart(8 if len(panels) == 1 else 5.5 * len(panels), 4.5, caption)
     drawn = figure.subplots(1, len(panels), squeeze=False)[0]
     for axes, (title, series) in zip(drawn, panels.items(), strict=True):
         _bars(axes, series)

@@ -80,7 +80,8 @@ def segments(text: str, lang: str) -> list[tuple[str, str]]:
     return pieces
 
 
-def _number(value) -> str:
+def number(value) -> str:
+    """Return a number in four digits, as text as it is, – for None. Taught in notebook 01."""
     if value is None:
         return "–"
     return f"{value:.4g}" if isinstance(value, int | float) else str(value)
@@ -89,15 +90,15 @@ def _number(value) -> str:
 def text(trace: Trace, width: int = 88) -> str:
     """One trace for a terminal, every hidden character visible. Taught in notebook 01."""
     problem = trace.problem
-    rewards = ", ".join(f"{name} {_number(x)}" for name, x in trace.parts.items())
+    rewards = ", ".join(f"{name} {number(x)}" for name, x in trace.parts.items())
     head = [
         f"step {trace.step}, group {trace.group}, answer {trace.index}: {outcome(trace)}, "
         f"{trace.tokens} tokens{', cut at the limit' if trace.finish == 'length' else ''}",
         f"{problem.get('family')}, level {problem.get('level')}, {problem.get('lang')}: "
         f"{problem.get('question')}",
         f"expected: {problem.get('answer')}",
-        f"reward {_number(trace.total)} ({rewards or 'not judged'}), advantage "
-        f"{_number(trace.advantage)}",
+        f"reward {number(trace.total)} ({rewards or 'not judged'}), advantage "
+        f"{number(trace.advantage)}",
         "-" * width,
     ]
     body = visible("\n".join([*head, trace.completion]))
@@ -130,9 +131,9 @@ def _row(trace: Trace, table: dict[tuple, int]) -> dict:
         "o": outcome(trace),
         "c": trace.finish == "length",
         "n": trace.tokens,
-        "r": _number(trace.total),
-        "a": _number(trace.advantage),
-        "w": {visible(str(k)): _number(x) for k, x in trace.parts.items()},
+        "r": number(trace.total),
+        "a": number(trace.advantage),
+        "w": {visible(str(k)): number(x) for k, x in trace.parts.items()},
         "t": [[m, visible(x)] for m, x in segments(trace.completion, problem.get("lang", "en"))],
     }
 
@@ -148,7 +149,7 @@ def html(
     table: dict[tuple, int] = {}
     rows = [_row(trace, table) for trace in traces]
     steps = {
-        str(m.get("step")): {visible(str(k)): _number(x) for k, x in m.items() if k != "step"}
+        str(m.get("step")): {visible(str(k)): number(x) for k, x in m.items() if k != "step"}
         for m in metrics or ()
     }
     data = _embed({"rows": rows, "problems": list(table), "steps": steps, "page": PAGE})

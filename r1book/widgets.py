@@ -97,7 +97,7 @@ def token_budget(
             f"{budget} tokens: {sum(verdicts)} of {len(verdicts)} thoughts end right; "
             f"thought {which.value}: {verdict[right[budget][place]]}"
         )
-        shown.value = _marked(texts[budget][place], lang)
+        shown.value = marked(texts[budget][place], lang)
 
     def repaint(_=None) -> None:
         picture.value = draw(tokens.value)._repr_png_()
@@ -120,13 +120,17 @@ _LOOK = {
 """As in the pages of `viewer.py`: thinking, answer, tag, outside, reflection, other language."""
 
 
-def _marked(text: str, lang: str) -> str:
-    """Return a completion as HTML with its parts marked; the text itself cannot add any."""
+def marked(text: str, lang: str) -> str:
+    """Return a completion as HTML with its parts marked; the text itself cannot add any.
+
+    Taught in notebook 00.
+    """
     pieces = (
         f'<span style="{"; ".join(_LOOK[m] for m in marks)}">{escape(viewer.visible(piece))}</span>'
         for marks, piece in viewer.segments(text, lang)
     )
-    return f'<div style="white-space: pre-wrap; line-height: 1.6">{"".join(pieces)}</div>'
+    look = "white-space: pre-wrap; line-height: 1.6; overflow-wrap: anywhere; unicode-bidi: isolate"
+    return f'<div style="{look}">{"".join(pieces)}</div>'
 
 
 def reward_playground(

@@ -18,14 +18,17 @@ STREAM = (
     "world.gold world.labeller "
     "trace runs styles acts fused network models decode rollout grpo sft rl intervals measure "
     "remedies doctor evaluate gates preference budget fork stages forecast scale plots plots_group "
-    "plots_budget plots_stages viewer widgets hostile exercises claims book cli __main__"
+    "plots_budget plots_stages plots_fork viewer widgets widgets_traces widgets_fork hostile "
+    "exercises claims book cli __main__"
 ).split()
 # These read and write text: they load in an instant, on a machine without torch.
 TORCH_FREE = set(
     "config graph world problems prompts words allowlist workers sandbox rewards "
     "world.gold world.labeller "
     "trace runs styles acts intervals measure remedies doctor "
-    "plots plots_group plots_budget plots_stages viewer widgets hostile exercises claims".split()
+    "plots plots_group plots_budget plots_stages plots_fork viewer widgets "
+    "widgets_traces widgets_fork hostile "
+    "exercises claims".split()
 )
 TORCH = {"torch", "transformers", "peft", "trl", "accelerate"}
 # Beyond the order: what a room must not know.
