@@ -40,8 +40,8 @@ class Cache:
     product of complex numbers, a norm is three.
     """
 
-    BLOCK = 64
-    """Columns added when there is no room."""
+    BLOCK = 96
+    """Columns of room at the start beyond the prompts, and added when there is none left."""
 
     def __init__(
         self, model: LanguageModel, encoded: list[list[int]], group_size: int, max_new_tokens: int
@@ -60,10 +60,12 @@ class Cache:
         lengths = torch.tensor([len(row) for row in encoded], device=device)  # (P,)
         made = model.prefix(ids, lengths)
         self.used, self.limit = N, N + max_new_tokens
+        room = min(N + self.BLOCK, self.limit)
         self.kept = []
         for keys, values in zip(made.kept[::2], made.kept[1::2], strict=True):  # (P, K, N, d)
             keys = keys.unflatten(-1, (2, half)).transpose(-1, -2).flatten(-2)  # as in Weights
-            self.kept.append(torch.cat([keys, values], 1).repeat_interleave(group_size, 0))
+            pair = torch.cat([keys, values], 1).repeat_interleave(group_size, 0)
+            self.kept.append(self.roomy(pair, room))
         self.last = made.last.repeat_interleave(group_size, 0)  # (B, D)
         self.places = lengths.repeat_interleave(group_size)  # (B,), where the next token stands
         unseen = torch.arange(N, device=device) >= lengths[:, None]  # (P, N)
@@ -72,6 +74,14 @@ class Cache:
         self.hidden = F.pad(hidden, (0, max_new_tokens)).repeat_interleave(group_size, 0)
         self.hidden = self.hidden[:, None, None]  # (B, 1, 1, N + max_new_tokens)
         self.padded = bool(unseen.any())
+
+    @staticmethod
+    def roomy(x, columns: int):
+        """Return x (B, 2 K, S, d) with room for so many columns; what is in the new ones is not
+        defined."""
+        out = x.new_empty(*x.shape[:2], columns, x.shape[3])
+        out[:, :, : x.shape[2]] = x
+        return out
 
     def logits(self):
         """Return next-token logits (B, V) in fp32."""
@@ -109,8 +119,8 @@ class Cache:
     def opened(self):
         """Make room for a column; return what is added to its scores (B, 1, 1, S), or None."""
         if self.used == self.kept[0].shape[2]:
-            more = min(self.BLOCK, self.limit - self.used)
-            self.kept = [F.pad(x, (0, 0, 0, more)) for x in self.kept]
+            room = min(self.used + self.BLOCK, self.limit)
+            self.kept = [self.roomy(x, room) for x in self.kept]
         return self.hidden[..., : self.used + 1] if self.padded else None
 
     def written(self, kept, new):
@@ -151,7 +161,8 @@ class Static(Cache):
     def __init__(self, *given):
         super().__init__(*given)
         N = self.used
-        self.kept = [F.pad(x, (0, 0, 0, self.limit - N)) for x in self.kept]
+        # zeros: what is not opened yet has weight 0, and 0 times anything but a number is none
+        self.kept = [F.pad(x[:, :, :N], (0, 0, 0, self.limit - N)) for x in self.kept]
         self.hidden[..., N:] = -torch.inf  # until a column is opened
         self.at = torch.tensor([N], device=self.hidden.device)
         self.tokens = torch.zeros_like(self.places)

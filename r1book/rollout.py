@@ -151,7 +151,8 @@ def sample(
 NEVER = -1e9
 """The logit of a forbidden token: its probability is 0, and sums stay finite."""
 LOOKS = 16
-"""On a GPU, steps between two looks whether all answers have ended: each look waits for it."""
+"""Steps between two looks whether logits are finite and, on a GPU, whether all answers have ended:
+each look waits for it."""
 
 
 def _decode(
@@ -171,31 +172,40 @@ def _decode(
     cache = (Static if fixed else Cache)(model, encoded, group_size, max_new_tokens)
     B = len(encoded) * group_size
     device = cache.places.device
-    tokens = torch.zeros(B, max_new_tokens, dtype=torch.long, device=device)
+    tokens = torch.full((B, max_new_tokens), eos, dtype=torch.long, device=device)
     scores = torch.zeros(B, max_new_tokens, device=device)
-    lengths = torch.full((B,), max_new_tokens, device=device)
     alive = torch.arange(B, device=device)  # which answer each cache row belongs to
     running = torch.ones(B, dtype=torch.bool, device=device)  # over cache rows
+    drawn: list[tuple] = []  # tokens and log-probabilities since rows last left
+    start = 0
     for t in range(max_new_tokens):
         logits = cache.logits()
         if forbidden:
             logits[:, forbidden] = NEVER
-        look = not fixed or (t + 1) % LOOKS == 0
-        chosen, logprob = draw(logits, temperature, top_p, generator, look)
-        tokens[alive, t], scores[alive, t] = chosen, logprob  # beyond an answer's end: never read
-        ended = running & (chosen == eos)
-        lengths[alive] = torch.where(ended, t + 1, lengths[alive])
-        running &= ~ended
-        left = int(running.sum()) if look else 1
-        if left == 0 or t + 1 == max_new_tokens:
-            break
-        if not fixed and left <= 0.95 * len(running):
+        look = (t + 1) % LOOKS == 0
+        chosen, logprob = draw(logits, temperature, top_p, generator, check=look)
+        drawn.append((chosen, logprob))
+        running &= chosen != eos
+        left = int(running.sum()) if look or not fixed else len(running)
+        last = left == 0 or t + 1 == max_new_tokens
+        if last or (not fixed and left <= 0.95 * len(running)):
+            for whole, part in zip((tokens, scores), zip(*drawn, strict=True), strict=True):
+                whole[alive, start : t + 1] = torch.stack(part, 1)
+            drawn, start = [], t + 1
+            if last:
+                break
             rows = cache.keep(running)
             alive, chosen, running = alive[rows], chosen[rows], running[rows]
         cache.feed(chosen)
     _finite(scores)
+    ends = (tokens == eos).int()
+    lengths = torch.where(ends.any(1), ends.argmax(1) + 1, max_new_tokens)  # (B,)
     lengths, tokens, scores = lengths.tolist(), tokens.tolist(), scores.tolist()
     return [(tokens[b][: lengths[b]], scores[b][: lengths[b]]) for b in range(B)]
+
+
+BELOW = 1 - 2**-52
+"""The largest factor that takes any float64 to a smaller one."""
 
 
 def _finite(values) -> None:
@@ -220,7 +230,7 @@ def draw(logits, temperature: float, top_p: float, generator=None, check: bool =
         logprobs = logits.log_softmax(-1)
         token = logits.argmax(-1)
         return token, logprobs.gather(-1, token[:, None]).squeeze(-1)
-    logprobs = (logits / temperature).log_softmax(-1)
+    logprobs = (logits if temperature == 1 else logits / temperature).log_softmax(-1)
     if top_p < 1:
         ordered, order = logprobs.sort(-1, descending=True)
         before = ordered.exp().cumsum(-1) - ordered.exp()
@@ -229,10 +239,11 @@ def draw(logits, temperature: float, top_p: float, generator=None, check: bool =
     # by the inverse of the cumulative distribution: one uniform number a row, where multinomial
     # takes one a token of the vocabulary
     reached = logprobs.exp().cumsum(-1, dtype=torch.float64)  # (B, V)
-    whole = reached[:, -1:]
-    at = whole * torch.rand(
-        whole.shape, generator=generator, dtype=torch.float64, device=logits.device
+    at = torch.rand(
+        (len(logits), 1), generator=generator, dtype=torch.float64, device=logits.device
     )
-    at = torch.minimum(at, whole.nextafter(torch.zeros_like(whole)))  # below the end: p > 0
-    token = torch.searchsorted(reached, at, right=True).clamp_(max=logits.shape[-1] - 1)  # (B, 1)
+    at.mul_(reached[:, -1:] * BELOW)  # below the end: what is drawn has p > 0
+    token = torch.searchsorted(reached, at, right=True)  # (B, 1)
+    if not check:  # not a number has no place: the index is beyond the last
+        token.clamp_(max=logits.shape[-1] - 1)
     return token.squeeze(-1), logprobs.gather(-1, token).squeeze(-1)

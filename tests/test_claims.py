@@ -182,7 +182,7 @@ def test_the_ledger_of_the_book_can_be_read():
         ("id: C02", "id: C01", "C01 stands twice"),
         ("base: {model: base}", "base: {}", "a stage or a model"),
         ("frozen: false", "froze: false", "KeyError"),
-        ("claims:", "claims: [", "yaml"),
+        ("claims:", "claims: [", "ParserError"),
     ],
 )
 def test_a_ledger_with_a_mistake_is_refused(old, new, told, tmp_path):
