@@ -289,4 +289,5 @@ def _bars(axes, series: Mapping[str, Mapping]) -> None:
     axes.set_xticks(range(len(levels)), [str(level) for level in levels])
     axes.grid(axis="y", alpha=0.3)
     axes.set_axisbelow(True)
+    axes.margins(y=0.2)  # room for the legend
     axes.legend()

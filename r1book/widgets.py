@@ -5,13 +5,40 @@ in the notebooks. What has to compute (advantages, samples) comes in as a functi
 Left out: how figures are drawn (`plots.py`, `plots_group.py`), how the values were made.
 """
 
+import base64
 import html
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from html import escape
+from pathlib import Path
 
 import ipywidgets
 
 from r1book import plots_group, viewer
+
+FONT = Path(__file__).resolve().parent.parent / "data" / "fonts" / "r1book-cjk.woff"
+
+
+@cache
+def _style() -> str:
+    """CSS by which any machine can show the Chinese words of this world."""
+    font = base64.b64encode(FONT.read_bytes()).decode()
+    rules = ".r1book, .r1book select, .r1book input, .r1book textarea, .r1book .widget-html-content"
+    return (
+        f"<style>@font-face {{ font-family: 'r1book CJK'; "
+        f"src: url(data:font/woff;base64,{font}) format('woff'); }}\n"
+        f"{rules} "
+        "{ font-family: var(--jp-ui-font-family, sans-serif), 'r1book CJK' !important; }\n"
+        ".r1book pre { font-family: var(--jp-code-font-family, monospace), 'r1book CJK'; }</style>"
+    )
+
+
+def framed(box: ipywidgets.Box) -> ipywidgets.Box:
+    """Give a view the font of the book, at its end; return it. Taught in notebook 00."""
+    style = ipywidgets.HTML(_style(), layout={"display": "none"})
+    box.children = (*box.children, style)
+    box.add_class("r1book")
+    return box
 
 
 def group_microscope(
@@ -57,7 +84,7 @@ def group_microscope(
         control.observe(redraw, names="value")
     redraw()
     pairs = [ipywidgets.HBox(sliders[i : i + 2]) for i in range(0, len(sliders), 2)]
-    return ipywidgets.VBox([*pairs, way, picture, said])
+    return framed(ipywidgets.VBox([*pairs, way, picture, said]))
 
 
 def token_budget(
@@ -106,7 +133,7 @@ def token_budget(
     tokens.observe(repaint, names="value")
     which.observe(redraw, names="value")
     repaint()
-    return ipywidgets.VBox([tokens, which, said, shown, picture])
+    return framed(ipywidgets.VBox([tokens, which, said, shown, picture]))
 
 
 _LOOK = {
@@ -148,7 +175,7 @@ def reward_playground(
     if not texts:
         raise ValueError("got no text; give {name: a text to start from}")
     start = ipywidgets.Dropdown(options=list(texts), description="start from")
-    area = ipywidgets.Textarea(layout={"width": "100%", "height": "6em"})
+    area = ipywidgets.Textarea(layout={"width": "auto", "height": "6em"})
     table = ipywidgets.HTML(layout={"height": "8em", "overflow": "auto"})
 
     def judged(_=None) -> None:
@@ -167,4 +194,4 @@ def reward_playground(
     start.observe(begin, names="value")
     begin()
     judged()  # an empty text is what the area started with: nothing was observed
-    return ipywidgets.VBox([start, area, table])
+    return framed(ipywidgets.VBox([start, area, table]))

@@ -12,7 +12,7 @@ import ipywidgets
 
 from r1book import plots_fork, viewer
 from r1book.intervals import Interval
-from r1book.widgets import marked
+from r1book.widgets import framed, marked
 
 
 class Found(Protocol):
@@ -54,13 +54,17 @@ class Fork(ipywidgets.VBox):
             lang,
         )
         self.found: list[Found] = []
-        wide = {"width": "100%", "max_width": "64em"}
+        wide = {"width": "auto", "max_width": "64em"}
         self.place = ipywidgets.IntSlider(
             value=len(tokens) // 2, min=0, max=len(tokens), description="keep",
             continuous_update=False, layout={"width": "40em"},
         )  # fmt: skip
-        self.added = ipywidgets.Text(description="add", placeholder="words to insert, or nothing")
-        self.forbidden = ipywidgets.Text(description="forbid", placeholder="wait check")
+        self.added = ipywidgets.Text(
+            description="add", placeholder="words to insert, or nothing", continuous_update=False
+        )
+        self.forbidden = ipywidgets.Text(
+            description="forbid", placeholder="wait check", continuous_update=False
+        )
         self.go = ipywidgets.Button(description="go on from here", button_style="primary")
         self.kept = ipywidgets.HTML(layout={**wide, "height": "120px", "overflow": "auto"})
         self.said = ipywidgets.HTML(layout={**wide, "height": "3em", "overflow": "auto"})
@@ -86,6 +90,7 @@ class Fork(ipywidgets.VBox):
                 self.text,
             ]
         )
+        framed(self)
 
     def _moved(self, _=None) -> None:
         at = self.place.value

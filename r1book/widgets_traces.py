@@ -14,14 +14,14 @@ import ipywidgets
 
 from r1book import measure, plots, viewer
 from r1book.trace import Trace
-from r1book.widgets import marked
+from r1book.widgets import framed, marked
 from r1book.words import REFLECTION_PATTERN
 
 PAGE = 12
 """Traces listed at once."""
 ALL = "all"
 SIGNS = {"right": "✓", "wrong": "✗", "unjudged": "?"}
-WIDE = {"width": "100%", "max_width": "64em"}
+WIDE = {"width": "auto", "max_width": "64em"}
 
 
 def foreign(
@@ -158,6 +158,7 @@ class Inspector(ipywidgets.VBox):
                 self.text,
             ]
         )
+        framed(self)
 
     def _reflects(self, i: int) -> bool:
         if self._reflective is None:  # only when it is asked for: it reads every text
@@ -252,7 +253,7 @@ def length_explorer(groups: Mapping[str, Sequence[Trace]]) -> ipywidgets.VBox:
         title = f"Length of answers by {by.value}"
         return plots.bars({title: series}, by.value, f"{what.value}, {unit}"), _lines(series)
 
-    return _view([by, what], drawn)
+    return framed(_view([by, what], drawn))
 
 
 def language_explorer(groups: Mapping[str, Sequence[Trace]]) -> ipywidgets.VBox:
@@ -298,7 +299,7 @@ def language_explorer(groups: Mapping[str, Sequence[Trace]]) -> ipywidgets.VBox:
         control.observe(read, names="value")
     read()
     view = _view([by, what], drawn)
-    return ipywidgets.VBox([view, ipywidgets.HBox([who, rank]), text])
+    return framed(ipywidgets.VBox([view, ipywidgets.HBox([who, rank]), text]))
 
 
 def _share(traces: Sequence[Trace]) -> float | None:
@@ -390,9 +391,10 @@ def _reader(controls: list, chosen: Callable, which) -> ipywidgets.VBox:
     columns = [
         ipywidgets.VBox([head, text], layout=share) for head, text in zip(heads, texts, strict=True)
     ]
-    return ipywidgets.VBox(
+    view = ipywidgets.VBox(
         [
             ipywidgets.HBox(controls, layout={"flex_flow": "row wrap"}),
             ipywidgets.HBox(columns, layout={"flex_flow": "row wrap"}),
         ]
     )
+    return framed(view)

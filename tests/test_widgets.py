@@ -80,7 +80,7 @@ def test_the_playground_judges_every_edit():
         return [("accuracy", float(text == "7"), f"<b>{text}</b>"), ("greeting", None, "no rule")]
 
     view = widgets.reward_playground({"right": "7", "wrong": "8"}, judge)
-    start, area, table = view.children
+    start, area, table, _ = view.children
     assert area.value == "7" and "<td>1</td>" in table.value and "cannot judge" in table.value
     assert "&lt;b&gt;7&lt;/b&gt;" in table.value  # the reader's text is text
     start.value = "wrong"

@@ -209,10 +209,10 @@ def test_foreign_completions_become_traces_of_every_view():
 
 
 def _parts(view):
-    controls, picture, said = view.children
+    controls, picture, said, *_ = view.children
     return (*controls.children, picture, said)
 
 
 def _columns(view):
-    controls, columns = view.children
+    controls, columns, _ = view.children
     return controls.children, [column.children for column in columns.children]
