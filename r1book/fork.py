@@ -119,7 +119,7 @@ def intervene(
     place: tokens of the completion that are kept. ways: {name: words added after them}; by default
     "forced" (`FORCED`) and "neutral" (`NEUTRAL`, equally many tokens) in the problem's language.
     forbidden: words that are never drawn in its continuations; by default those of reflection
-    (`words.REFLECTION`) that the tokenizer has as one token. Every way draws from its own numbers.
+    (`words.REFLECTION`) that the tokenizer has as one token. No two continuations share draws.
     Raises ValueError for a place outside the completion, a way named "free" or "forbidden", and
     forbidden words that are no single tokens.
 
@@ -133,16 +133,15 @@ def intervene(
     if clash := {"free", "forbidden"} & set(ways):
         raise ValueError(f"{sorted(clash)}: these names are taken, call the way otherwise")
     banned = _single_tokens(tokenizer, forbidden)
-    out = {}
-    for number, (name, added) in enumerate({"free": "", **ways, "forbidden": ""}.items()):
-        found = _continued(
-            model, tokenizer, problem, [f"{texts[place]} {added}".strip()], samples, template,
-            temperature=temperature, max_new_tokens=max_new_tokens,
-            forbidden=banned if name == "forbidden" else (),
-            generator=torch.Generator(model.cos.device).manual_seed(1000 * seed + number),
-        )  # fmt: skip
-        out[name] = Fork(place, *found[0])
-    return out
+    kept, how = texts[place], {"temperature": temperature, "max_new_tokens": max_new_tokens}
+    how["generator"] = torch.Generator(model.cos.device).manual_seed(seed)
+    starts = [f"{kept} {added}".strip() for added in ("", *ways.values())]
+    found = _continued(model, tokenizer, problem, starts, samples, template, **how)
+    found += _continued(
+        model, tokenizer, problem, [kept], samples, template, forbidden=banned, **how
+    )
+    names = ("free", *ways, "forbidden")
+    return {name: Fork(place, *each) for name, each in zip(names, found, strict=True)}
 
 
 def _single_tokens(tokenizer, words: Sequence[str] | None) -> list[int]:
