@@ -62,10 +62,8 @@ def test_claims_do_not_fail_by_bad_luck(path):
     known = json.loads((ROOT / "data" / "margins.json").read_text(encoding="utf-8"))[path.name]
     found = known["assertions"]
     hint = f"{path.name}: run `make margins`"
-    claimed = set(assertions(read(path)))  # a claim that was given up may still stand in the file
-    assert known["seeds"] >= 10 and claimed and claimed <= set(found), hint
-    for text in claimed:
-        row = found[text]
+    assert known["seeds"] >= 10 and set(assertions(read(path))) == set(found), hint
+    for text, row in found.items():
         held = row["least"] >= 0 if "<=" in text or ">=" in text else row["least"] > 0
         assert held, f"{path.name}: {text} failed with a seed"
         far = row["deviations"] is None or row["deviations"] >= 3 or text in SKEWED
