@@ -67,24 +67,34 @@ def ours(folder: Path):
 def judge(completions, number, **_):
     """Return our rewards of TRL's completions; `number` is a column of its data set."""
     pairs = [(text, ASKED[n]) for text, n in zip(completions, number, strict=True)]
-    marks = zip(rewards.accuracies(pairs), (rewards.format(text) for text, _ in pairs), strict=True)
-    return [a.total + f.total for a, f in marks]
+    right = [score.total for score in rewards.accuracies(pairs)]
+    RIGHT[:] = right
+    return [a + rewards.format(text).total for a, (text, _) in zip(right, pairs, strict=True)]
 
 
 ASKED: list = []
+"""The questions of all steps, in order."""
+RIGHT: list = []
+"""The accuracy of each answer that was judged last."""
 
 
-def stock(folder: Path, settings: dict, rounds: int, after) -> list[dict]:
+def stock(
+    folder: Path, settings: dict, rounds: int, after, seed: int = 0, optimizers=None, save=None
+) -> list[dict]:
     """Do rounds + 1 steps of TRL's GRPOTrainer, each but the first followed by after(number);
-    return those but the first."""
+    return all, the first, which warms up, too.
+
+    `seed` draws questions and answers; `optimizers(model)` returns another optimiser and its
+    schedule than TRL's; the model is written to the folder `save` at the end, if given.
+    """
     import trl
     from datasets import Dataset
-    from transformers import AutoTokenizer, TrainerCallback
+    from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
 
     settings = dict(settings)
     rows = RL.prompts_per_step * RL.group_size
     split = settings.pop("split", 1)
-    ASKED[:] = [p for step in range(rounds + 1) for p in rl.questions(RL, 0, step)]
+    ASKED[:] = [p for step in range(rounds + 1) for p in rl.questions(RL, seed, step)]
     # TRL adds no begin-of-text to a plain prompt; the models here have seen it everywhere
     data = Dataset.from_dict(
         {
@@ -113,6 +123,7 @@ def stock(folder: Path, settings: dict, rounds: int, after) -> list[dict]:
             out = super()._generate_and_score_completions(inputs)
             tokens = int(out["completion_mask"].sum())
             self.told = {"rollout": time.perf_counter() - begun, "tokens": tokens}
+            self.told["accuracy"] = statistics.mean(RIGHT)
             return out
 
     with tempfile.TemporaryDirectory() as out, warnings.catch_warnings():
@@ -123,9 +134,12 @@ def stock(folder: Path, settings: dict, rounds: int, after) -> list[dict]:
             "per_device_train_batch_size": rows // split, "gradient_accumulation_steps": split,
             "shuffle_dataset": False, "report_to": "none", "save_strategy": "no",
             "logging_strategy": "no", "disable_tqdm": True, "gradient_checkpointing": False,
+            "seed": seed,
         }  # fmt: skip
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype="float32")
         trainer = Timed(
-            model=str(folder),
+            model=model,
+            optimizers=optimizers(model) if optimizers else (None, None),
             reward_funcs=judge,
             args=trl.GRPOConfig(**{**base, **settings}),
             train_dataset=data,
@@ -134,7 +148,9 @@ def stock(folder: Path, settings: dict, rounds: int, after) -> list[dict]:
         )
         with contextlib.redirect_stdout(sys.stderr):
             trainer.train()
-    return seen[1:]
+        if save:
+            model.save_pretrained(save)
+    return seen
 
 
 def ceiling(seconds: float = 0.5) -> float:
@@ -223,7 +239,7 @@ def main() -> None:
 
     def run(name: str) -> dict:
         pairs = mine.setdefault(name, [])
-        lines = stock(folder, STOCK[name], options.rounds, lambda at: pairs.append(step(at)))
+        lines = stock(folder, STOCK[name], options.rounds, lambda at: pairs.append(step(at)))[1:]
         return {**summary(lines), "ours": summary(pairs)}
 
     chosen = [name for name in STOCK if not options.quick or name == QUICK]

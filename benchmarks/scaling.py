@@ -23,7 +23,7 @@ BASIS = {"group_size": 16, "max_new_tokens": 128, "layers": 4}
 """What is not varied; 4 questions a step."""
 VARIED = {
     "group_size": (4, 8, 16, 32, 64),
-    "max_new_tokens": (64, 128, 256, 512, 1000),
+    "max_new_tokens": (64, 128, 256, 512, 1024),
     "layers": (2, 4, 8, 16),
 }
 TITLES = {
@@ -42,7 +42,9 @@ def point(settings: dict, rounds: int, shipped: bool) -> dict:
     layers = settings.pop("layers")
     cfg = dataclasses.replace(preset.r1_zero, prompts_per_step=4, **settings)
     if shipped:
-        model, tokenizer = models.load(models.shipped("r1-zero"))
+        found, tokenizer = models.load(models.shipped("r1-zero"))
+        model = models.build(dataclasses.replace(found.shape, positions=2048), 0)
+        model.load_state_dict(found.state_dict())  # the same, with room for the longest limit
     else:
         shape = dataclasses.replace(preset.base.model, layers=layers, positions=2048)
         model, tokenizer = models.build(shape, 0), models.tokenizer()

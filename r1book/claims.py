@@ -10,6 +10,7 @@ Left out: training (`stages.py`, `python -m r1book claims`), the intervals (`int
 import itertools
 import json
 import math
+import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,6 +38,10 @@ class Arm:
     """As after --set."""
     model: str | None
     """A bundled model, the same for all seeds."""
+    start: str | None = None
+    """The arm whose checkpoint it starts from; None: the bundled one of its stage."""
+    seed: int | None = None
+    """Its seed; None: each of the ledger's."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,8 @@ class Test:
     """Whose value is taken from it, seed by seed; None: the value itself is the effect."""
     of: Mapping = field(default_factory=dict)
     """What the measure takes besides the evaluation."""
+    evaluation: str = "eval"
+    """Which evaluation it reads: the run's own, or one of the ledger's `evaluations`."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +91,7 @@ class Ledger:
     claims: tuple[Claim, ...]
     """In the order of the file."""
     arms: Mapping[str, Arm]
-    """By name."""
+    """By name; an arm stands after the one it starts from."""
     seeds: tuple[int, ...]
     """Seeds that count now: the development seeds until it is frozen, then the confirmatory
     ones."""
@@ -92,6 +99,8 @@ class Ledger:
     """Whether world and ledger may change no more."""
     level: float
     """Of the intervals, and one minus the chance of any false "shown" among all tests."""
+    evaluations: Mapping[str, Mapping] = field(default_factory=dict)
+    """Further evaluations of the arms that tests read: name -> fields of `config.EvalConfig`."""
 
 
 @dataclass(frozen=True)
@@ -141,8 +150,19 @@ def _rate(kind: str) -> Callable:
     return value
 
 
-def _language(own: dict, base: dict, benchmark: str) -> float:
-    return own[benchmark]["target_language_share"]
+def _language(own: dict, base: dict, benchmark: str, asked: str | None = None) -> float:
+    score = own[benchmark]
+    return score["target_language_share"] if asked is None else score["languages"][asked]
+
+
+def _language_gap(own: dict, base: dict, benchmark: str) -> float:
+    shares = own[benchmark]["languages"]
+    return shares["zh"] - shares["en"]
+
+
+def _pass_at(own: dict, base: dict, benchmark: str, k: int, levels: Sequence[int]) -> float:
+    counts = [(n, c) for level, n, c in own[benchmark]["counts"] if level in levels]
+    return statistics.fmean(measure.pass_at_k(n, c, k) for n, c in counts)
 
 
 def _vote(own: dict, base: dict, benchmark: str) -> float:
@@ -159,6 +179,8 @@ MEASURES: dict[str, Callable[..., float]] = {
     "reflection": _rate("reflection"),
     "acts": _rate("acts"),
     "language": _language,
+    "language_gap": _language_gap,
+    "pass_at": _pass_at,
     "vote": _vote,
 }
 """Name -> (evaluation of a run, of its base, what else) -> a number."""
@@ -173,7 +195,14 @@ def load(path) -> Ledger:
     try:
         record = yaml.safe_load(path.read_text(encoding="utf-8"))
         arms = {
-            name: Arm(name, a.get("stage"), tuple(a.get("set", ())), a.get("model"))
+            name: Arm(
+                name,
+                a.get("stage"),
+                tuple(a.get("set", ())),
+                a.get("model"),
+                a.get("start"),
+                a.get("seed"),
+            )
             for name, a in record["arms"].items()
         }
         seeds = record["confirmatory_seeds" if record["frozen"] else "exploratory_seeds"]
@@ -181,12 +210,22 @@ def load(path) -> Ledger:
             Claim(**{**c, "tests": tuple(Test(**test) for test in c["tests"])})
             for c in record["claims"]
         )
-        ledger = Ledger(claims, arms, tuple(seeds), record["frozen"], record["level"])
+        ledger = Ledger(
+            claims,
+            arms,
+            tuple(seeds),
+            record["frozen"],
+            record["level"],
+            record.get("evaluations", {}),
+        )
     except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path}: {type(error).__name__}: {error}") from error
     for arm in arms.values():
         if (arm.stage is None) == (arm.model is None):
             raise ValueError(f"{path}: arm {arm.name}: expected a stage or a model")
+        before = list(arms)[: list(arms).index(arm.name)]
+        if arm.start is not None and arm.start not in before:
+            raise ValueError(f"{path}: arm {arm.name} starts from {arm.start}, not listed before")
     for claim in claims:
         for test in claim.tests:
             _check(test, ledger, f"{path}: {claim.id}, {test.name!r}")
@@ -203,6 +242,9 @@ def _check(test: Test, ledger: Ledger, where: str) -> None:
     if test.measure not in MEASURES:
         names = ", ".join(MEASURES)
         raise ValueError(f"{where}: no measure {test.measure!r}: expected one of {names}")
+    if test.evaluation not in ("eval", *ledger.evaluations):
+        names = ", ".join(("eval", *ledger.evaluations))
+        raise ValueError(f"{where}: no evaluation {test.evaluation!r}: expected one of {names}")
     if test.direction not in DIRECTIONS:
         raise ValueError(f"{where}: direction {test.direction!r}: expected {', '.join(DIRECTIONS)}")
     if not test.sesoi > 0:
@@ -210,10 +252,27 @@ def _check(test: Test, ledger: Ledger, where: str) -> None:
 
 
 def jobs(ledger: Ledger) -> list[tuple[Arm, int]]:
-    """Return the runs that the ledger takes, (arm, seed), each once; bundled models take none."""
+    """Return the runs that the ledger takes, (arm, seed), each once and after the one it starts
+    from; bundled models take none."""
     used = {name for c in ledger.claims for t in c.tests for name in (t.arm, t.less) if name}
+    for name in reversed(ledger.arms):  # an arm stands after the one it starts from
+        if name in used and ledger.arms[name].start:
+            used.add(ledger.arms[name].start)
     arms = [arm for name, arm in ledger.arms.items() if name in used and arm.model is None]
-    return [(arm, seed) for seed in ledger.seeds for arm in arms]
+    asked = [(arm, seed if arm.seed is None else arm.seed) for seed in ledger.seeds for arm in arms]
+    return list(dict.fromkeys(asked))
+
+
+def wanted(ledger: Ledger) -> list[tuple[Arm, str]]:
+    """Return the (arm, evaluation) that tests read besides the runs' own, each once."""
+    read_ = [
+        (ledger.arms[name], test.evaluation)
+        for claim in ledger.claims
+        for test in claim.tests
+        for name in (test.arm, test.less)
+        if name and test.evaluation != "eval"
+    ]
+    return list(dict.fromkeys(read_))
 
 
 # ---- verdicts ------------------------------------------------------------------------------------
@@ -249,20 +308,21 @@ def chances(effects: Sequence[float], test: Test) -> tuple[float, float]:
     return 1 - above, above
 
 
-def judge(ledger: Ledger, evaluations: Mapping[str, Mapping[int, dict]], base: dict) -> dict:
+def judge(ledger: Ledger, evaluations: Mapping[tuple, Mapping[int, dict]], base: dict) -> dict:
     """Return {claim id: [Finding of each test]}.
 
-    evaluations: {arm: {seed: eval.json}}; a bundled model stands under every seed. base: the
-    evaluation of the base. Holm's adjustment is over all tests of the ledger, on each side: shown
-    where the effect is beyond the sesoi at the ledger's level, not shown where it falls short of
-    it, inconclusive between. With fewer than two seeds the verdict is "runs missing".
+    evaluations: {(evaluation, arm): {seed: what it says}}; a bundled model stands under every
+    seed. base: the evaluation of the base. Holm's adjustment is over all tests of the ledger, on
+    each side: shown where the effect is beyond the sesoi at the ledger's level, not shown where it
+    falls short of it, inconclusive between. With fewer than two seeds the verdict is "runs
+    missing".
     """
     found = {}
     for claim in ledger.claims:
         for test in claim.tests:
-            arm, less = evaluations.get(test.arm, {}), None
+            arm, less = evaluations.get((test.evaluation, test.arm), {}), None
             if test.less is not None:
-                less = evaluations.get(test.less, {})
+                less = evaluations.get((test.evaluation, test.less), {})
             found[claim.id, test.name] = (test, tuple(effect(test, arm, less, base).values()))
     able = {key: chances(e, test) for key, (test, e) in found.items() if len(e) > 1}
     names = {key: str(i) for i, key in enumerate(able)}
@@ -315,14 +375,15 @@ def table(ledger: Ledger, findings: Mapping[str, Sequence[Finding]]) -> str:
     return "\n".join(rows)
 
 
-def read(ledger: Ledger, folder: Callable[[Arm, int], Path]) -> dict:
-    """Return {arm: {seed: eval.json}} of what is there; folder: where that of an arm and a seed
-    lies (of a bundled model, the same for all seeds)."""
-    out: dict[str, dict[int, dict]] = {}
+def read(ledger: Ledger, found: Callable[[Arm, int, str], Path | None]) -> dict:
+    """Return {(evaluation, arm): {seed: what it says}} of what is there; found: where a file of an
+    arm and a seed lies (of a bundled model, the same for all seeds), or None."""
+    out: dict[tuple[str, str], dict[int, dict]] = {}
     for name, arm in ledger.arms.items():
         for seed in ledger.seeds:
-            path = folder(arm, seed) / "eval.json"
-            if path.is_file():
-                told = json.loads(path.read_text(encoding="utf-8"))
-                out.setdefault(name, {})[seed] = told
+            for kind in ("eval", *ledger.evaluations):
+                path = found(arm, seed, f"{kind}.json")
+                if path is not None:
+                    told = json.loads(path.read_text(encoding="utf-8"))
+                    out.setdefault((kind, name), {})[seed] = told
     return out

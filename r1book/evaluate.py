@@ -4,6 +4,7 @@ Leaves out training and which split may be looked at when (the caller says).
 """
 
 import dataclasses
+import statistics
 
 import torch
 
@@ -57,7 +58,9 @@ def summarise(seen: list[trace.Trace], samples: int) -> dict:
     which `measure.style_split` tells what a gain consists of; "levels" {answers, right ones, mean
     tokens} of each level of difficulty; "lengths" the mean tokens of right and of wrong answers;
     "reflection" and "acts" how often words and acts of reflection come, "switches" changes of
-    language, each a rate per answer and per token and a share of the answers.
+    language, each a rate per answer and per token and a share of the answers. "languages" is the
+    target language's share for questions in each language; "counts" the [level, judged answers,
+    right ones] of each problem, from which pass@k follows (`measure.pass_at_k`).
     """
     table = measure.by_problem(seen)
     interval = measure.accuracy_ci(table) if table else None
@@ -96,6 +99,21 @@ def summarise(seen: list[trace.Trace], samples: int) -> dict:
         "format": sum(t.parts["format"] for t in seen) / max(1, len(seen)),
         "truncated": sum(t.finish == "length" for t in seen) / max(1, len(seen)),
         "target_language_share": sum(languages) / len(languages) if languages else None,
+        "languages": {
+            lang: statistics.fmean(values)
+            for lang in ("en", "zh")
+            if (
+                values := [
+                    t.parts["language"]
+                    for t in seen
+                    if t.problem["lang"] == lang and "language" in t.parts
+                ]
+            )
+        },
+        "counts": [
+            [measure.level(groups[name][0]), len(verdicts), sum(verdicts)]
+            for name, verdicts in table.items()
+        ],
         "unjudged": sum("accuracy" not in t.parts for t in seen),
         "styles": {
             name: list(n) for name, n in sorted(measure.by_style(seen, styles.style).items())

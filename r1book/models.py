@@ -196,7 +196,8 @@ def load(folder, *, check: str | None = None) -> tuple[LanguageModel, object]:
             kv_heads=config["num_key_value_heads"],
             mlp=config["intermediate_size"],
             positions=config["max_position_embeddings"],
-            rope_theta=config["rope_theta"],
+            # transformers 5 writes it into a dictionary of its own
+            rope_theta=config.get("rope_parameters", config)["rope_theta"],
             eps=config["rms_norm_eps"],
         )
         model = LanguageModel(shape)

@@ -15,8 +15,13 @@ def shares(
     title: str = "",
     caption: str = "",
     here: int | None = None,
+    *,
+    xlabel: str = "tokens of thinking allowed",
+    ylabel: str = "share right",
+    unit: str = "tokens",
 ) -> Figure:
-    """One line with 95 % intervals a label: {label: {budget in tokens: intervals.Interval}}.
+    """One line with 95 % intervals a label: {label: {budget: intervals.Interval}}, the budget in
+    tokens, or in other units where `xlabel` and `unit` say so.
 
     here: a budget to mark, with the shares at it written out. Raises ValueError for nothing to
     draw, or a marked budget that no line has. Taught in notebook 00.
@@ -42,10 +47,10 @@ def shares(
         axes.errorbar([b * apart for b in x], y, yerr=error, capsize=3, label=said, **look)
     if here is not None:
         axes.axvline(here, color="black", linestyle=":", lw=1.5)
-        axes.text(here, 1.02, f" {here} tokens", ha="left", va="bottom", fontsize="small")
+        axes.text(here, 1.02, f" {here} {unit}", ha="left", va="bottom", fontsize="small")
     axes.set_xscale("log", base=2)
     axes.set_xticks(budgets, [str(budget) for budget in budgets])
-    axes.set(ylim=(-0.03, 1.1), xlabel="tokens of thinking allowed", ylabel="share right")
+    axes.set(ylim=(-0.03, 1.1), xlabel=xlabel, ylabel=ylabel)
     axes.set_title(title)
     axes.grid(alpha=0.3)
     axes.legend(loc="upper left", fontsize="small")

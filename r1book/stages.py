@@ -8,6 +8,7 @@ and what a single step does (`rl.py`, `sft.py`).
 import dataclasses
 import io
 import json
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -76,6 +77,20 @@ def run(
         trace.Log(out / "metrics.jsonl", offsets["metrics"]) as metrics,
         trace.Log(out / "traces.jsonl", offsets["traces"]) as rollouts,
     ):
+
+        def save(number: int, name: str) -> None:
+            metrics.sync()
+            rollouts.sync()
+            state = {
+                "step": number + 1,
+                "seconds": before + time.perf_counter() - started,
+                "offsets": {"metrics": metrics.offset, "traces": rollouts.offset},
+                "work": work.state(),
+            }
+            buffer = io.BytesIO()
+            torch.save(state, buffer)
+            trace.write_bytes(out / "state" / name, buffer.getvalue())
+
         for number in range(begin, steps):
             line, seen = work.step(number)
             metrics.append(line)
@@ -84,17 +99,9 @@ def run(
             last = number + 1 == steps
             pause = stop_after is not None and number + 1 - begin >= stop_after
             if last or pause or (number + 1) % config.save_every == 0:
-                metrics.sync()
-                rollouts.sync()
-                _save_state(
-                    out,
-                    {
-                        "step": number + 1,
-                        "seconds": before + time.perf_counter() - started,
-                        "offsets": {"metrics": metrics.offset, "traces": rollouts.offset},
-                        "work": work.state(),
-                    },
-                )
+                save(number, "state.pt")
+            if number + 1 == work.forks_at:
+                save(number, TRUNK)
             if on_step is not None:
                 on_step(line, steps)
             if pause and not last:
@@ -102,6 +109,49 @@ def run(
     return _finish(
         out, work, preset, config, seed, identity, source, before + time.perf_counter() - started
     )
+
+
+TRUNK = "trunk.pt"
+"""In the state folder of a base's run: its state where the anneal begins."""
+ANNEAL = ("asymmetry", "wait", "second", "switched", "anneal_row_tokens")
+"""Settings of a base that the anneal alone reads."""
+
+
+def branch(name: str, preset: Preset, trunk, out, *, seed: int = 0) -> Path:
+    """Begin folder `out` with the trunk of another run of the same base; `run` then goes on with
+    the anneal, as if it had trained the trunk itself.
+
+    `trunk` is that run's folder; it may be finished. An `out` that exists is left as it is. Raises
+    RunError where `trunk` is no such run, has not come to its anneal, or differs in more than the
+    settings of the anneal (`ANNEAL`).
+    """
+    trunk, out = Path(trunk), Path(out)
+    if out.exists():
+        return out
+    wanted = _identity(name, preset, getattr(preset, name.replace("-", "_")), seed, None)
+    path, state = trunk / "state" / "identity.json", trunk / "state" / TRUNK
+    if not path.is_file():
+        raise RunError(f"{trunk} holds no run: train `{name}` there first")
+    found = json.loads(path.read_text(encoding="utf-8"))
+    told = {k: v for k, v in found.items() if k != "config"}
+    differ = sorted(k for k in wanted if k != "config" and told.get(k) != wanted[k])
+    if not differ:
+        both = found["config"], wanted["config"]
+        names = sorted({*both[0], *both[1]} - {*ANNEAL})
+        differ = [k for k in names if both[0].get(k) != both[1].get(k)]
+    if differ:
+        raise RunError(f"the trunk of {trunk} is another one: it differs in {', '.join(differ)}")
+    if not state.is_file():
+        raise RunError(f"{trunk} has not come to its anneal: let it go on first")
+    used = torch.load(state, weights_only=True)["offsets"]["metrics"]
+    half = out.with_name(f".{out.name}.tmp")
+    shutil.rmtree(half, ignore_errors=True)
+    (half / "state").mkdir(parents=True)
+    (half / "metrics.jsonl").write_bytes((trunk / "metrics.jsonl").read_bytes()[:used])
+    shutil.copy(state, half / "state" / "state.pt")
+    trace.write_json(half / "state" / "identity.json", wanted)
+    half.rename(out)  # last: a folder that exists is complete
+    return out
 
 
 def _identity(name, preset, config, seed, source) -> dict:
@@ -167,12 +217,6 @@ def _brief(old, new) -> str:
     return f"{str(old)[:40]} there, {str(new)[:40]} asked"
 
 
-def _save_state(out: Path, state: dict) -> None:
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    trace.write_bytes(out / "state" / "state.pt", buffer.getvalue())
-
-
 def _finish(out, work, preset, config, seed, identity, source, seconds) -> Path:
     """Write checkpoint, evaluation and, last, the run card that marks the run as finished."""
     models.save(work.model, out / "checkpoint", torch.bfloat16)
@@ -224,6 +268,7 @@ class _Pretrain:
         self.limits = gates.LIMITS if name == "base" else gates.STUDENT_LIMITS
         self.trunk = config.sums_steps + config.trunk_steps
         self.steps = self.trunk + config.anneal_steps
+        self.forks_at = self.trunk if source is None and config.anneal_steps else None
         self.model = models.build(config.model, seed) if source is None else models.load(source)[0]
         self.optimizers = sft.optimizers(
             self.model, config.lr, weight_decay=config.weight_decay, kind=config.optimizer
@@ -288,6 +333,8 @@ class _Pretrain:
 
 class _Reinforce:
     """RL: a policy, an optional reference that is refreshed, AdamW without decay."""
+
+    forks_at = None
 
     def __init__(self, config: RLConfig, seed: int, source: Path):
         self.config, self.seed, self.steps = config, seed, config.steps

@@ -1,6 +1,7 @@
 """Is a verdict what the numbers say, and does the queue train what is missing and nothing twice?"""
 
 import doctest
+import functools
 import json
 import math
 import statistics
@@ -8,7 +9,7 @@ import statistics
 import pytest
 from typer.testing import CliRunner
 
-from r1book import claims, intervals, models
+from r1book import claims, gates, intervals, models, runs
 from r1book.cli import app
 
 LEDGER = models.DATA / "claims" / "claims.yaml"
@@ -19,6 +20,7 @@ BASE = {
         "levels": {"1": {"tokens": 40.0}, "5": {"tokens": 55.0}}, "lengths": {"wrong": 60.0},
         "reflection": {"per_answer": 0.5, "per_token": 0.01, "share": 0.3},
         "acts": {"per_answer": 0.25, "per_token": 0.005, "share": 0.2},
+        "languages": {"en": 0.7, "zh": 0.95}, "counts": [[1, 4, 4], [4, 4, 1], [5, 4, 0]],
     }
 }  # fmt: skip
 
@@ -40,7 +42,7 @@ def accuracy(direction="up", sesoi=0.1, less=None) -> claims.Test:
 
 def judged(test, values, others=(), **how) -> claims.Finding:
     seen = {
-        name: {seed: of(**{"pass@1": x}) for seed, x in enumerate(each)}
+        ("eval", name): {seed: of(**{"pass@1": x}) for seed, x in enumerate(each)}
         for name, each in (("a", values), ("b", others))
     }
     return claims.judge(ledger(test, **how), seen, BASE)["C0"][0]
@@ -60,6 +62,8 @@ def test_examples():
         ("wrong_tokens", {}, 60.0), ("language", {}, 0.9), ("vote", {}, 0.1),
         ("reflection", {"per": "answer"}, 0.5), ("reflection", {"per": "token"}, 0.01),
         ("acts", {"per": "answer"}, 0.25), ("within_style", {}, 0.0),
+        ("language", {"asked": "en"}, 0.7), ("language_gap", {}, 0.25),
+        ("pass_at", {"k": 2, "levels": [4, 5]}, 0.25), ("pass_at", {"k": 4, "levels": [1]}, 1.0),
     ],
 )  # fmt: skip
 def test_measures_take_what_they_say(name, more, want):
@@ -131,7 +135,7 @@ def test_many_tests_need_more_evidence():
     values = [0.2, 0.3, 0.24, 0.28]
     alone = judged(accuracy(), values)
     assert 0.0025 < alone.p < 0.05 and alone.verdict == claims.SHOWN
-    seen = {"a": {i: of(**{"pass@1": x}) for i, x in enumerate(values)}}
+    seen = {("eval", "a"): {i: of(**{"pass@1": x}) for i, x in enumerate(values)}}
     many = claims.judge(ledger(*[accuracy()] * 20), seen, BASE)
     for (finding,) in many.values():
         assert finding.p == pytest.approx(20 * alone.p)
@@ -151,7 +155,7 @@ def test_a_claim_is_shown_when_all_of_its_tests_are():
 def test_the_table_tells_effect_interval_and_limit():
     found = claims.judge(
         ledger(accuracy(), accuracy("keeps", 0.03)),
-        {"a": {0: of(**{"pass@1": 0.3}), 1: of(**{"pass@1": 0.5})}},
+        {("eval", "a"): {0: of(**{"pass@1": 0.3}), 1: of(**{"pass@1": 0.5})}},
         BASE,
     )
     text = claims.table(ledger(accuracy(), accuracy("keeps", 0.03)), found)
@@ -190,6 +194,17 @@ def test_a_ledger_with_a_mistake_is_refused(old, new, told, tmp_path):
     (tmp_path / "c.yaml").write_text(text.replace(old, new), encoding="utf-8")
     with pytest.raises(ValueError, match=rf"c.yaml.*(?s:.*){told}"):
         claims.load(tmp_path / "c.yaml")
+
+
+def test_an_evaluation_and_a_start_must_exist(tmp_path):
+    text = LEDGER.read_text(encoding="utf-8")
+    for old, new, told in (
+        ("measure: accuracy", "evaluation: wider, measure: accuracy", "no evaluation 'wider'"),
+        ("coin: {stage: r1-zero", "coin: {start: later, stage: r1-zero", "starts from later"),
+    ):
+        (tmp_path / "c.yaml").write_text(text.replace(old, new), encoding="utf-8")
+        with pytest.raises(ValueError, match=told):
+            claims.load(tmp_path / "c.yaml")
 
 
 TINY = """
@@ -239,3 +254,56 @@ def test_the_queue_goes_on_where_it_stopped_and_trains_nothing_twice(tmp_path):
     assert found["claims"][0]["verdict"] in claims.VERDICTS
     assert "4 of 4 runs" in run()
     assert "0 of 4 runs" in run("--runs", "0", "--set", "r1-zero.lr=1e-3")  # other settings
+
+
+GRID = """
+frozen: false
+level: 0.95
+exploratory_seeds: [0, 1]
+confirmatory_seeds: [100]
+evaluations: {wide: {problems: 3, samples: 4, benchmarks: [logic]}}
+arms:
+  base: {model: base}
+  strong: {stage: base, seed: 0}
+  reversed: {stage: base, seed: 0, set: [asymmetry=reversed]}
+  zero-strong: {stage: r1-zero, start: strong}
+  zero-reversed: {stage: r1-zero, start: reversed}
+claims:
+  - id: C04
+    statement: s
+    source: s
+    planted_by: p
+    tests:
+      - {name: t, measure: tokens, of: {benchmark: mini-MATH}, arm: zero-reversed,
+         less: zero-strong, direction: up, sesoi: 0.1}
+      - {name: u, measure: pass_at, of: {benchmark: logic, k: 4, levels: [1, 2, 3, 4, 5]},
+         evaluation: wide, arm: zero-strong, less: base, direction: down, sesoi: 0.1}
+"""
+TWO_BASES = (
+    *SMALL, "base.sums_steps=1", "base.trunk_steps=1", "base.anneal_steps=1", "base.warmup=1",
+    "base.step_tokens=384", "base.compile=false", "base.model.layers=1", "base.model.hidden=32",
+    "base.model.mlp=32", "base.model.heads=2", "base.model.kv_heads=2",
+)  # fmt: skip
+
+
+@pytest.mark.slow
+def test_bases_share_their_trunk_and_runs_start_from_their_base(tmp_path, monkeypatch):
+    few = functools.partial(gates.measure, problems_each=1, samples=1)
+    monkeypatch.setattr(gates, "measure", few)
+    (tmp_path / "c.yaml").write_text(GRID)
+    out = tmp_path / "runs"
+    call = ["claims", "--out", str(out), "--ledger", str(tmp_path / "c.yaml")]
+    call += [part for setting in TWO_BASES for part in ("--set", setting)]
+    done = CliRunner().invoke(app, call)
+    assert done.exit_code == 0, done.output
+    assert claims.MISSING not in done.output
+    (one,), (two,) = (list(out.glob(f"{name}-seed0-*")) for name in ("strong", "reversed"))
+    lines = [(folder / "metrics.jsonl").read_text().splitlines() for folder in (one, two)]
+    assert lines[0][:2] == lines[1][:2] and lines[0][2] != lines[1][2]  # seconds are equal, too
+    cards = [json.loads(p.read_text()) for p in out.glob("zero-*/run_card.json")]
+    assert len(cards) == 4
+    trained = {runs.checksum(folder / "checkpoint") for folder in (one, two)}
+    assert len(trained) == 2 and {c["upstream"]["base"]["sha256"] for c in cards} == trained
+    wide = [json.loads(p.read_text()) for p in out.glob("*/wide.json")]
+    assert len(wide) == 3  # the bundled base once, zero-strong for two seeds
+    assert all([n for _, n, _ in told["logic"]["counts"]] == [4, 4, 4] for told in wide)

@@ -64,6 +64,18 @@ def litter(folder) -> set[str]:
 # ---- against transformers ------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("family", ["llama", "qwen2"])
+def test_what_transformers_saves_can_be_loaded(tmp_path, family):
+    model = tiny(family)
+    first = opened(models.save(model, tmp_path / "ours"))
+    first.save_pretrained(tmp_path / "theirs")
+    models.load(tmp_path / "ours")[1].save_pretrained(tmp_path / "theirs")
+    again, _ = models.load(tmp_path / "theirs")
+    assert again.shape == model.shape
+    for name, p in model.named_parameters():
+        assert torch.equal(dict(again.named_parameters())[name], p), name
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
 @pytest.mark.parametrize("family", ["llama", "qwen2"])
 def test_log_probabilities_are_those_of_transformers(tmp_path, family, dtype):

@@ -296,3 +296,35 @@ def test_the_reference_is_refreshed_and_survives_a_stop(tmp_path, upstream):
     kl = [line["kl"] for line in trace.read_metrics(out / "metrics.jsonl")]
     assert kl[0] == kl[3] == pytest.approx(0.0, abs=1e-6)  # before any step, and just refreshed
     assert min(kl[1], kl[2], kl[4]) > 1e-6
+
+
+# ---- a base that shares its trunk ----------------------------------------------------------------
+
+
+def changed(**settings):
+    return dataclasses.replace(TINY, base=dataclasses.replace(TINY.base, **settings))
+
+
+def test_a_branch_ends_as_if_it_had_trained_the_trunk(straight, tmp_path):
+    other = changed(asymmetry="reversed", anneal_row_tokens=32)
+    whole = stages.run("base", other, out=tmp_path / "whole")
+    branch = stages.branch("base", other, straight / "base", tmp_path / "branch")
+    assert stages.branch("base", other, straight / "base", branch) == branch  # begun: left alone
+    stages.run("base", other, out=branch)
+    assert result(branch) == result(whole) != result(straight / "base")
+
+
+def test_a_branch_needs_the_same_trunk(straight, tmp_path, upstream):
+    for settings, told in (({"lr": 1e-4}, "lr"), ({"direct": 0.5, "asymmetry": "off"}, "direct")):
+        with pytest.raises(stages.RunError, match=f"differs in {told}"):
+            stages.branch("base", changed(**settings), straight / "base", tmp_path / "no")
+    with pytest.raises(stages.RunError, match="differs in seed"):
+        stages.branch("base", TINY, straight / "base", tmp_path / "no", seed=1)
+    with pytest.raises(stages.RunError, match=r"differs in .*stage"):
+        stages.branch("base", TINY, straight / "r1-zero", tmp_path / "no")
+    with pytest.raises(stages.RunError, match="holds no run"):
+        stages.branch("base", TINY, upstream, tmp_path / "no")
+    early = stages.run("base", TINY, out=tmp_path / "early", stop_after=2)
+    with pytest.raises(stages.RunError, match="not come to its anneal"):
+        stages.branch("base", TINY, early, tmp_path / "no")
+    assert not (tmp_path / "no").exists()

@@ -3,8 +3,10 @@
 Leaves out what is claimed (`data/claims/claims.yaml`) and when it counts as shown (`claims.py`).
 """
 
+import contextlib
 import dataclasses
 import hashlib
+import shutil
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +15,140 @@ import typer
 from r1book import config, trace
 from r1book.cli.shell import say, set_threads
 from r1book.cli.train import adjusted, train
+
+KEPT = ("run_card.json", "gates.json", "eval.json")
+"""What is kept of a recorded run, with the ledger's further evaluations."""
+
+
+class Queue:
+    """The runs of a ledger and where they lie.
+
+    A run's folder carries a key of the world, of what it starts from and of its settings: when one
+    of them changes, it is another run.
+    """
+
+    def __init__(self, book, basis: config.Preset, out: Path, recorded: Path | None):
+        from r1book import claims, runs
+
+        self.book, self.basis, self.out, self.recorded = book, basis, out, recorded
+        self.world = runs.checksum(Path(claims.__file__).parent / "world")
+
+    def settled(self, arm) -> config.Preset:
+        """Return the preset of an arm."""
+        return adjusted(self.basis, arm.stage, list(arm.settings)) if arm.stage else self.basis
+
+    def name(self, arm, seed: int) -> str:
+        """Return the name of a run's folder."""
+        from r1book import runs
+
+        seed = seed if arm.seed is None else arm.seed
+        if arm.start is not None:  # may not be trained yet, and has its key in its name
+            source = self.name(self.book.arms[arm.start], seed)
+        else:
+            start = self.start(arm, seed)
+            source = None if start is None else runs.checksum(start)
+        told = trace.encode([self.world, source, arm.stage, dataclasses.asdict(self.settled(arm))])
+        key = hashlib.sha256(told).hexdigest()[:8]
+        return f"{arm.name}-{key}" if arm.model else f"{arm.name}-seed{seed}-{key}"
+
+    def start(self, arm, seed: int) -> Path | None:
+        """Return the checkpoint that a run starts from, None for a base."""
+        from r1book import models
+
+        if arm.start is not None:
+            name = self.name(self.book.arms[arm.start], seed)
+            places = [p / name / "checkpoint" for p in (self.out, self.recorded) if p is not None]
+            return next((path for path in places if path.is_dir()), places[0])
+        return models.shipped(arm.model or "base") if self.needs(arm) else None
+
+    @staticmethod
+    def needs(arm) -> bool:
+        """Whether an arm starts from a checkpoint."""
+        from r1book import stages
+
+        return arm.stage is None or bool(stages.STAGES[arm.stage].needs)
+
+    def found(self, arm, seed: int, file: str) -> Path | None:
+        """Return a file of a run, from its folder or from the recorded ones, None without it."""
+        for place in (self.out, self.recorded):
+            if place is not None and (path := place / self.name(arm, seed) / file).is_file():
+                return path
+        return None
+
+    def left(self) -> list:
+        """Return the (arm, seed) that are to be trained, in order.
+
+        A run that is recorded is left out, unless another one starts from it and its checkpoint
+        is not here.
+        """
+        from r1book import claims
+
+        jobs = claims.jobs(self.book)
+        out = [job for job in jobs if self.found(*job, "run_card.json") is None]
+        for arm, seed in list(out):
+            if arm.start is not None and not self.start(arm, seed).is_dir():
+                before = self.book.arms[arm.start]
+                out.append((before, seed if before.seed is None else before.seed))
+        return [job for job in jobs if job in out]
+
+    def train(self, arm, seed: int) -> None:
+        """Train a run, or go on with it; a base takes the trunk of one that is trained."""
+        from r1book import stages
+
+        folder, preset = self.out / self.name(arm, seed), self.settled(arm)
+        if not self.needs(arm):
+            for other in self.book.arms.values():
+                if other.stage == arm.stage and other.name != arm.name:
+                    trunk = self.out / self.name(other, seed)
+                    with contextlib.suppress(stages.RunError):
+                        stages.branch(arm.stage, preset, trunk, folder, seed=seed)
+        train(arm.stage, preset, seed, folder, self.start(arm, seed), None)
+
+    def evaluate(self) -> None:
+        """Do the evaluations that the ledger takes besides the runs' own, where they are not
+        there."""
+        from r1book import claims, evaluate, models
+
+        book = self.book
+        asked = [(arm, "eval", self.basis.evaluation) for arm in book.arms.values() if arm.model]
+        for arm, kind in claims.wanted(book):
+            how = dataclasses.replace(self.basis.evaluation, **book.evaluations[kind])
+            asked.append((arm, kind, how))
+        for arm, kind, how in asked:
+            for seed in (book.seeds[0],) if arm.model else book.seeds:
+                folder = self.out / self.name(arm, seed)
+                source = self.start(arm, seed) if arm.model else folder / "checkpoint"
+                if self.found(arm, seed, f"{kind}.json") is None and source.is_dir():
+                    say(f"evaluating {folder.name}: {kind}")
+                    trace.write_json(
+                        folder / f"{kind}.json", evaluate.evaluate(*models.load(source), how)
+                    )
+
+    def keep(self, place: Path) -> None:
+        """Copy cards and evaluations of what is finished to `place`, and checkpoints that others
+        start from; what is there of runs that the ledger no longer takes is removed."""
+        from r1book import claims
+
+        every = self.book.arms.values()
+        bundled = [(arm, self.book.seeds[0]) for arm in every if arm.model]
+        jobs = [*bundled, *claims.jobs(self.book)]
+        names = {self.name(*job) for job in jobs}
+        for old in place.glob("*/"):
+            if old.name not in names:
+                shutil.rmtree(old)
+        for arm, seed in jobs:
+            if arm.stage is not None and self.found(arm, seed, "run_card.json") is None:
+                continue
+            for file in (*KEPT, *(f"{kind}.json" for kind in self.book.evaluations)):
+                path, to = self.found(arm, seed, file), place / self.name(arm, seed) / file
+                if path is not None and path != to:
+                    to.parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copy(path, to)
+            checkpoint = self.out / self.name(arm, seed) / "checkpoint"
+            if checkpoint.is_dir() and any(other.start == arm.name for other in every):
+                shutil.copytree(
+                    checkpoint, place / checkpoint.parent.name / "checkpoint", dirs_exist_ok=True
+                )
 
 
 def claims(
@@ -34,64 +170,57 @@ def claims(
     runs_at_most: Annotated[
         int | None, typer.Option("--runs", min=0, help="Stop after so many runs; 0: only judge.")
     ] = None,
+    anew: Annotated[
+        bool, typer.Option("--anew", help="Train what is recorded in data/claims/runs, too.")
+    ] = False,
     record: Annotated[
-        Path | None, typer.Option(metavar="JSON", help="Also write effects and verdicts here.")
+        Path | None,
+        typer.Option(
+            metavar="JSON",
+            help="Also write effects and verdicts here, and cards and evaluations into runs/ "
+            "beside it.",
+        ),
     ] = None,
 ) -> None:
     """Train what the ledger of claims needs, then judge.
 
     Runs are taken seed by seed, so that each sitting leaves whole comparisons. The same command
-    goes on where it was stopped; finished runs are left as they are. A run's folder carries a key
-    of the world, the base and its settings: when one of them changes, it is trained anew.
+    goes on where it was stopped; finished runs, and those whose evaluations the book ships, are
+    left as they are. A run's folder carries a key of the world, of what it starts from and of its
+    settings: when one of them changes, it is trained anew.
 
     For example: python -m r1book claims --runs 5
     """
     from r1book import claims as room
-    from r1book import evaluate, models, runs
+    from r1book import models, runs
 
     set_threads()
     book = room.load(ledger or models.DATA / "claims" / "claims.yaml")
-    basis = adjusted(config.preset(preset), None, changes or [])
-    world = runs.checksum(Path(room.__file__).parent / "world")
-
-    def settled(arm):
-        return adjusted(basis, arm.stage, list(arm.settings)) if arm.stage else basis
-
-    def folder(arm, seed: int) -> Path:
-        start = runs.checksum(models.shipped(arm.model or "base"))
-        told = trace.encode([world, start, arm.stage, dataclasses.asdict(settled(arm))])
-        key = hashlib.sha256(told).hexdigest()[:8]
-        return out / (f"{arm.name}-{key}" if arm.model else f"{arm.name}-seed{seed}-{key}")
-
-    todo = room.jobs(book)
-    left = [
-        (arm, seed) for arm, seed in todo if not (folder(arm, seed) / "run_card.json").is_file()
-    ]
-    say(f"{len(todo) - len(left)} of {len(todo)} runs are finished in {out}")
+    recorded = None if anew else models.DATA / "claims" / "runs"
+    queue = Queue(book, adjusted(config.preset(preset), None, changes or []), out, recorded)
+    todo, left = room.jobs(book), queue.left()
+    say(f"{len(todo) - len(left)} of {len(todo)} runs are finished in {out} or recorded")
     for arm, seed in left[:runs_at_most]:
-        train(arm.stage, settled(arm), seed, folder(arm, seed), None, None)
-    for arm in book.arms.values():
-        path = folder(arm, 0) / "eval.json"
-        if arm.model and not path.is_file():
-            model, tokenizer = models.load(models.shipped(arm.model))
-            trace.write_json(path, evaluate.evaluate(model, tokenizer, basis.evaluation))
-    seen = room.read(book, folder)
-    base = seen["base"][book.seeds[0]]
-    found = room.judge(book, seen, base)
+        queue.train(arm, seed)
+    queue.evaluate()
+    seen = room.read(book, queue.found)
+    found = room.judge(book, seen, seen["eval", "base"][book.seeds[0]])
     typer.echo(room.table(book, found))
-    if record is not None:
-        trace.write_json(
-            record,
-            {
-                "command": "python -m r1book claims", "git": runs.git_state(), **runs.machine(),
-                "frozen": book.frozen, "seeds": book.seeds, "world": world,
-                "claims": [
-                    {
-                        "id": claim.id, "verdict": room.verdict(found[claim.id]),
-                        "tests": [dataclasses.asdict(finding) for finding in found[claim.id]],
-                    }
-                    for claim in book.claims
-                ],
-            },
-        )  # fmt: skip
-        say(f"written: {record}")
+    if record is None:
+        return
+    queue.keep(record.parent / "runs")
+    claimed = [
+        {
+            "id": claim.id, "verdict": room.verdict(found[claim.id]),
+            "tests": [dataclasses.asdict(finding) for finding in found[claim.id]],
+        }
+        for claim in book.claims
+    ]  # fmt: skip
+    trace.write_json(
+        record,
+        {
+            "command": "python -m r1book claims", "git": runs.git_state(), **runs.machine(),
+            "frozen": book.frozen, "seeds": book.seeds, "world": queue.world, "claims": claimed,
+        },
+    )  # fmt: skip
+    say(f"written: {record}")
