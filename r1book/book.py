@@ -108,14 +108,17 @@ def chapters(root: Path = ROOT) -> str:
 
 
 def benchmarks(root: Path = ROOT) -> str:
-    """Return the table of recorded benchmarks (data/benchmarks/*.json with a ratio), or a line that
-    there is none yet."""
+    """Return the table of recorded benchmarks (data/benchmarks/*.json with a ratio) and their
+    figures, or a line that there is none yet."""
     rows = ["| ratio | of what | command |", "|---|---|---|"]
+    figures = []
     for path in sorted((root / "data" / "benchmarks").glob("*.json")):
         card = json.loads(path.read_text(encoding="utf-8"))
         if "ratio" in card:
             rows.append(f"| {card['ratio']:.2f} | {card['says']} | `{card['command']}` |")
-    return "\n".join(rows) if len(rows) > 2 else "_No benchmark is recorded yet._"
+            if path.with_suffix(".png").is_file():
+                figures += ["", f"![{card['says']}](data/benchmarks/{path.stem}.png)"]
+    return "\n".join(rows + figures) if len(rows) > 2 else "_No benchmark is recorded yet._"
 
 
 def figure(root: Path = ROOT) -> str:

@@ -155,7 +155,8 @@ class Static(Cache):
 
     On a GPU the second step is captured as a CUDA graph and replayed from then on: a small model's
     step is hundreds of short kernels, which take longer to launch than to run. On a CPU there is
-    nothing to capture, and `Cache` is faster; tests run it there.
+    nothing to capture, and `Cache` is faster; tests run it there. **Not measured on a GPU yet**:
+    what is tested is the arithmetic in fixed shapes, on a CPU, without a graph.
     """
 
     def __init__(self, *given):

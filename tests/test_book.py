@@ -29,6 +29,20 @@ def test_fill_replaces_only_between_markers():
         book.fill(text, {"y": "new"})
 
 
+def test_benchmarks_are_those_with_a_ratio_and_their_figures(tmp_path):
+    assert "No benchmark" in book.benchmarks(tmp_path)
+    place = tmp_path / "data" / "benchmarks"
+    place.mkdir(parents=True)
+    for name in ("fast", "slow"):
+        card = {"ratio": 2.345, "says": f"how {name}", "command": f"python {name}.py"}
+        (place / f"{name}.json").write_text(json.dumps(card))
+    (place / "pilot.json").write_text("{}")
+    (place / "slow.png").write_bytes(b"")
+    text = book.benchmarks(tmp_path)
+    assert "| 2.35 | how fast | `python fast.py` |" in text and "pilot" not in text
+    assert text.count("![") == 1 and "![how slow](data/benchmarks/slow.png)" in text
+
+
 def test_question_is_the_first_sentence_of_the_docstring(tmp_path):
     file = tmp_path / "m.py"
     file.write_text('"""What is a room? A file with\none question. More."""\n')
