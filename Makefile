@@ -24,6 +24,8 @@ export JUPYTER_DATA_DIR ?= $(CURDIR)/.cache/jupyter
 export JUPYTERLAB_WORKSPACES_DIR ?= $(CURDIR)/.cache/jupyter/workspaces
 export MPLCONFIGDIR ?= $(CURDIR)/.cache/matplotlib
 export TORCHINDUCTOR_CACHE_DIR ?= $(CURDIR)/.cache/torchinductor
+# Memory: see r1book/__init__.py.
+export ONEDNN_PRIMITIVE_CACHE_CAPACITY ?= 32
 
 .PHONY: help venv lab run test notebooks margins recorded claims bench clean
 
@@ -34,7 +36,7 @@ help:
 	@echo "make notebooks  execute every notebook in place and clean what is committed of it"
 	@echo "make margins    execute every notebook with ten seeds: how far is each claim from failing? (20 minutes)"
 	@echo "make recorded   make anew what data/ ships: base, recorded runs, README (hours; resumes)"
-	@echo "make claims     train what the ledger of claims needs, then judge (an hour; resumes)"
+	@echo "make claims     train what the ledger of claims needs, then judge (hours; resumes)"
 	@echo "make bench      run benchmarks/*.py into data/benchmarks/ and README's table (two hours, idle machine)"
 	@echo "make venv       set up .venv only"
 	@echo "make clean      remove .venv, caches and build leftovers; runs/ and data/ are kept"

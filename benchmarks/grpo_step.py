@@ -153,9 +153,9 @@ def stock(
     return seen
 
 
-def ceiling(seconds: float = 0.5) -> float:
-    """Return the float32 GFLOP/s of a large matrix product here."""
-    a, b = torch.randn(2, 1024, 1024)
+def ceiling(seconds: float = 0.5, dtype: torch.dtype = torch.float32) -> float:
+    """Return the GFLOP/s of a large matrix product here."""
+    a, b = torch.randn(2, 1024, 1024).to(dtype)
     a @ b
     count, begun = 0, time.perf_counter()
     while time.perf_counter() - begun < seconds:
@@ -256,12 +256,14 @@ def main() -> None:
         )
         for part, each in flops.items()
     }
+    half = ceiling(dtype=torch.bfloat16)
     print(f"float32 products reach {speed:.0f} GFLOP/s here; share of it: {share}")
+    print(f"bfloat16 products, those of the update where this is fast: {half:.0f} GFLOP/s")
     print(f"start-up: {start_up['ours']:.1f} s to the end of the first step")
     close(
         "grpo_step", options.json, ratio,
         f"completion tokens a second through a GRPO step, over those of {best}",
-        gflops=round(speed, 1),
+        gflops=round(speed, 1), gflops_bfloat16=round(half, 1),
         share_of_gflops=share, start_up_s=start_up, steps=table, fastest_of_trl=best,
     )  # fmt: skip
 

@@ -7,7 +7,13 @@ Leaves out files (`models.py`) and sampling (`rollout.py`).
 Shapes: B answers, T tokens, D hidden, H query heads, K key-value heads, d head size, V vocabulary.
 """
 
+import os
 from dataclasses import dataclass
+
+# oneDNN, which does torch's products in bfloat16 on a CPU, keeps the compiled kernels of the last
+# 1,024 shapes. Here nearly every batch has a shape of its own: they took more memory (1 GB) than
+# all else, and were hardly used again. Read when the first product is done.
+os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "32")
 
 import torch
 from torch import nn

@@ -92,7 +92,7 @@ def folder_of(checkpoint: str) -> Path:
 
 
 def table(result: dict) -> str:
-    """Return an evaluation as lines of equal columns, its counts by style left out.
+    """Return an evaluation as lines of equal columns, its counts by style and problem left out.
 
     >>> print(table({"logic": {"n": 2, "pass@1": 0.5, "ci95": [0.25, 0.75], "maj@4": None}}))
     set    n  pass@1  ci95            maj@4
@@ -105,7 +105,8 @@ def table(result: dict) -> str:
         return "-" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)
 
     rows = [
-        {"set": name} | {k: cell(v) for k, v in found.items() if not isinstance(v, dict)}
+        {"set": name}
+        | {k: cell(v) for k, v in found.items() if not isinstance(v, dict) and k != "counts"}
         for name, found in result.items()
     ]
     heads = list(dict.fromkeys(head for row in rows for head in row))
