@@ -24,9 +24,6 @@ export JUPYTER_DATA_DIR ?= $(CURDIR)/.cache/jupyter
 export JUPYTERLAB_WORKSPACES_DIR ?= $(CURDIR)/.cache/jupyter/workspaces
 export MPLCONFIGDIR ?= $(CURDIR)/.cache/matplotlib
 export TORCHINDUCTOR_CACHE_DIR ?= $(CURDIR)/.cache/torchinductor
-# oneDNN keeps the kernels of the last 1,024 shapes of bfloat16 products: more memory than all else here, for shapes that
-# hardly come again. Read when torch is loaded.
-export ONEDNN_PRIMITIVE_CACHE_CAPACITY ?= 32
 
 .PHONY: help venv lab run test notebooks margins recorded claims bench clean
 

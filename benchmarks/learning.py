@@ -112,7 +112,7 @@ def draw(mine: list[dict], other: list[dict], path: Path) -> None:
             left.plot(steps, run["curve"], **look, label=None if k else name)
             right.plot(minutes, run["curve"], **look)
     left.set(xlabel="steps", ylabel="accuracy in training")
-    right.set(xlabel="minutes")
+    right.set(xlabel="minutes (a run's seconds, spread evenly over its steps)")
     left.legend()
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)

@@ -100,7 +100,10 @@ def draw(table: dict, path: Path) -> None:
         axes[0, column].set_xticks(VARIED[name], [str(v) for v in VARIED[name]], minor=False)
         axes[0, column].minorticks_off()
         axes[1, column].set_xlabel(TITLES[name])
-        axes[1, column].set_ylim(bottom=0)
+    # shared by the columns, so set once all of them are drawn
+    every = [row for lines in table.values() for rows in lines.values() for row in rows]
+    axes[1, 0].set_ylim(0, 1.1 * max(row["peak_rss"] for row in every) / 1e9)
+    axes[0, 0].set_yticks([0.2, 0.5, 1, 2, 5], ["0.2", "0.5", "1", "2", "5"])
     axes[0, 0].set_ylabel("seconds a step")
     axes[1, 0].set_ylabel("peak memory, GB")
     axes[0, 1].legend()

@@ -11,8 +11,8 @@ import os
 from dataclasses import dataclass
 
 # oneDNN, which does torch's products in bfloat16 on a CPU, keeps the compiled kernels of the last
-# 1,024 shapes. Here nearly every batch has a shape of its own: they took more memory (1 GB) than
-# all else, and were hardly used again. Read when the first product is done.
+# 1,024 shapes. Here nearly every batch has a shape of its own: with 32 the peak memory of a run of
+# R1-Zero falls from 2.2 to 1.5 GB, and its time does not change. Read at the first product.
 os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "32")
 
 import torch
