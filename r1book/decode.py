@@ -120,7 +120,8 @@ class Cache:
         """Make room for a column; return what is added to its scores (B, 1, 1, S), or None."""
         if self.used == self.kept[0].shape[2]:
             room = min(self.used + self.BLOCK, self.limit)
-            self.kept = [self.roomy(x, room) for x in self.kept]
+            for i, x in enumerate(self.kept):  # each goes as its copy comes: no second cache
+                self.kept[i] = self.roomy(x, room)
         return self.hidden[..., : self.used + 1] if self.padded else None
 
     def written(self, kept, new):

@@ -12,6 +12,9 @@ from r1book import measure, problems, prompts, rewards, rollout, styles, trace
 from r1book.config import EvalConfig
 from r1book.world import gold
 
+BATCH = 192
+"""Answers decoded together: an evaluation takes little memory beside the training before it."""
+
 
 def traces(
     model, tokenizer, name: str, config: EvalConfig, seed: int = 0, template: str = "r1_zero"
@@ -23,7 +26,7 @@ def traces(
     generator = torch.Generator(model.cos.device).manual_seed(seed)
     answers = rollout.sample(
         model, tokenizer, texts, group_size=config.samples, max_new_tokens=config.max_new_tokens,
-        temperature=config.temperature, top_p=config.top_p, generator=generator,
+        temperature=config.temperature, top_p=config.top_p, generator=generator, batch=BATCH,
     )  # fmt: skip
     pairs = [(a.text, asked[a.group]) for a in answers]
     out = []

@@ -3,8 +3,10 @@
 Left out: how lines and files are written (`trace.py`), how a stage runs (`stages.py`).
 """
 
+import contextlib
 import dataclasses
 import errno
+import fcntl
 import hashlib
 import os
 import platform
@@ -39,6 +41,33 @@ def checksum(path) -> str:
     for name in sorted(files, key=str.encode):
         whole.update(f"{checksum(files[name])}  {name}\n".encode())
     return whole.hexdigest()
+
+
+class Busy(ValueError):
+    """A folder that another process writes into."""
+
+
+@contextlib.contextmanager
+def hold(folder):
+    """Make a folder, or take it as it is, and keep other processes that ask from writing into it.
+
+    The hold ends with the block, or with the process, however that ends. Raises Busy where another
+    process has it.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Busy(
+                f"{folder} is being written by another process: wait for it, or choose another "
+                "folder"
+            ) from None
+        yield
+    finally:
+        os.close(handle)
 
 
 def peak_rss() -> int:

@@ -8,6 +8,7 @@ and what a single step does (`rl.py`, `sft.py`).
 import dataclasses
 import io
 import json
+import os
 import shutil
 import time
 from collections.abc import Callable
@@ -42,8 +43,8 @@ def run(
     that many steps, state saved, to be continued later. A finished run is left as it is.
 
     Raises RunError when the folder belongs to another run, or the stage is not built;
-    CheckpointError when the upstream checkpoint is missing or damaged; FloatingPointError when
-    training diverges. What is on disk stays.
+    CheckpointError when the upstream checkpoint is missing or damaged; `runs.Busy` when another
+    process trains there; FloatingPointError when training diverges. What is on disk stays.
 
     Taught in notebook 01.
     """
@@ -60,9 +61,17 @@ def run(
         source = Path(upstream) if upstream is not None else models.shipped(STAGES[name].needs[0])
         work = _Reinforce(config, seed, source)
     identity = _identity(name, preset, config, seed, source)
-    state = _open(out, identity)
-    if state == "finished":
-        return out
+    if out.exists() and not out.is_dir():
+        raise RunError(f"{out} is a file and no run of this book: choose another --out")
+    with runs.hold(out):
+        state = _open(out, identity)
+        if state != "finished":
+            _train(out, work, preset, config, seed, identity, source, state, on_step, stop_after)
+    return out
+
+
+def _train(out, work, preset, config, seed, identity, source, state, on_step, stop_after) -> None:
+    """Take the steps that are left, saving states and lines, and finish the folder."""
     started, before = time.perf_counter(), 0.0
     if state is not None:
         work.restore(state["work"])
@@ -70,7 +79,6 @@ def run(
     begin = 0 if state is None else state["step"]
     offsets = {"metrics": 0, "traces": 0} if state is None else state["offsets"]
     steps = work.steps
-    out.mkdir(parents=True, exist_ok=True)
     if state is None:
         trace.write_json(out / "state" / "identity.json", identity)
     with (
@@ -105,8 +113,8 @@ def run(
             if on_step is not None:
                 on_step(line, steps)
             if pause and not last:
-                return out
-    return _finish(
+                return
+    _finish(
         out, work, preset, config, seed, identity, source, before + time.perf_counter() - started
     )
 
@@ -144,14 +152,27 @@ def branch(name: str, preset: Preset, trunk, out, *, seed: int = 0) -> Path:
     if not state.is_file():
         raise RunError(f"{trunk} has not come to its anneal: let it go on first")
     used = torch.load(state, weights_only=True)["offsets"]["metrics"]
-    half = out.with_name(f".{out.name}.tmp")
+    half = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     shutil.rmtree(half, ignore_errors=True)
     (half / "state").mkdir(parents=True)
     (half / "metrics.jsonl").write_bytes((trunk / "metrics.jsonl").read_bytes()[:used])
     shutil.copy(state, half / "state" / "state.pt")
     trace.write_json(half / "state" / "identity.json", wanted)
-    half.rename(out)  # last: a folder that exists is complete
+    try:
+        half.rename(out)  # last: a folder that exists is complete
+    except OSError:  # another process was here first
+        shutil.rmtree(half)
     return out
+
+
+def same_trunk(name: str, one: Preset, other: Preset) -> bool:
+    """Whether a base of one preset can branch from the trunk of that of the other."""
+    field = name.replace("-", "_")
+    kept = [
+        {k: v for k, v in dataclasses.asdict(getattr(p, field)).items() if k not in ANNEAL}
+        for p in (one, other)
+    ]
+    return kept[0] == kept[1]
 
 
 def _identity(name, preset, config, seed, source) -> dict:
@@ -217,7 +238,7 @@ def _brief(old, new) -> str:
     return f"{str(old)[:40]} there, {str(new)[:40]} asked"
 
 
-def _finish(out, work, preset, config, seed, identity, source, seconds) -> Path:
+def _finish(out, work, preset, config, seed, identity, source, seconds) -> None:
     """Write checkpoint, evaluation and, last, the run card that marks the run as finished."""
     models.save(work.model, out / "checkpoint", torch.bfloat16)
     model, tokenizer = models.load(out / "checkpoint")
@@ -256,7 +277,6 @@ def _finish(out, work, preset, config, seed, identity, source, seconds) -> Path:
     trace.write_json(out / "run_card.json", card)
     # only now: without card and state a killed run would start anew
     (out / "state" / "state.pt").unlink(missing_ok=True)
-    return out
 
 
 class _Pretrain:

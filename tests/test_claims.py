@@ -4,13 +4,18 @@ import doctest
 import functools
 import json
 import math
+import os
+import re
 import statistics
+import subprocess
+import sys
 
 import pytest
 from typer.testing import CliRunner
 
-from r1book import claims, gates, intervals, models, runs
+from r1book import claims, config, gates, intervals, models, runs
 from r1book.cli import app
+from r1book.cli.ledger import Queue
 
 LEDGER = models.DATA / "claims" / "claims.yaml"
 BASE = {
@@ -254,6 +259,43 @@ def test_the_queue_goes_on_where_it_stopped_and_trains_nothing_twice(tmp_path):
     assert found["claims"][0]["verdict"] in claims.VERDICTS
     assert "4 of 4 runs" in run()
     assert "0 of 4 runs" in run("--runs", "0", "--set", "r1-zero.lr=1e-3")  # other settings
+
+
+@pytest.mark.slow
+def test_two_processes_share_a_queue(tmp_path):
+    (tmp_path / "c.yaml").write_text(TINY)
+    out = tmp_path / "runs"
+    call = [sys.executable, "-m", "r1book", "claims", "--out", out, "--ledger", tmp_path / "c.yaml"]
+    call += [part for setting in SMALL for part in ("--set", setting)]
+    env = os.environ | {"OMP_NUM_THREADS": "1"}
+    both = [subprocess.Popen(call, text=True, stderr=subprocess.PIPE, env=env) for _ in range(2)]
+    told = [process.communicate(timeout=300)[1] for process in both]
+    assert [process.returncode for process in both] == [0, 0], told
+    begun = [re.findall("preset laptop, seed (.), into (.*?):", text) for text in told]
+    assert sorted(begun[0] + begun[1]) == sorted({*begun[0], *begun[1]}) and all(begun)
+    assert len(list(out.glob("*/run_card.json"))) == 4
+
+
+def test_a_base_waits_for_the_trunk_that_another_process_trains(tmp_path):
+    (tmp_path / "c.yaml").write_text(GRID)
+    book = claims.load(tmp_path / "c.yaml")
+    queue = Queue(book, config.preset("laptop"), tmp_path, None)
+    strong, other = book.arms["strong"], book.arms["reversed"]
+    folder = tmp_path / queue.name(strong, 0)
+    assert not queue.waits(other, 0)  # nobody is at it
+    script = "import sys; from r1book import runs\nwith runs.hold(sys.argv[1]): print(1), input()"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-uc", script, folder], **pipes) as holder:
+        assert holder.stdout.readline() == "1\n"
+        with pytest.raises(runs.Busy, match="another process"), runs.hold(folder):
+            pass
+        assert queue.waits(other, 0) and not queue.waits(strong, 0)
+        (folder / "state").mkdir()
+        (folder / "state" / "trunk.pt").touch()
+        assert not queue.waits(other, 0)
+        holder.kill()
+    with runs.hold(folder):  # killed: it holds nothing
+        assert queue.waits(book.arms["zero-strong"], 0)  # its base is not trained
 
 
 GRID = """

@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import hashlib
 import shutil
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -92,7 +93,8 @@ class Queue:
         return [job for job in jobs if job in out]
 
     def train(self, arm, seed: int) -> None:
-        """Train a run, or go on with it; a base takes the trunk of one that is trained."""
+        """Train a run, or go on with it; a base takes the trunk of one that is trained. Raises
+        `runs.Busy` where another process does."""
         from r1book import stages
 
         folder, preset = self.out / self.name(arm, seed), self.settled(arm)
@@ -104,10 +106,57 @@ class Queue:
                         stages.branch(arm.stage, preset, trunk, folder, seed=seed)
         train(arm.stage, preset, seed, folder, self.start(arm, seed), None)
 
+    def work(self, most: int | None = None, pause: float = 20) -> None:
+        """Train what is left, at most so many runs; what other processes train is left to them,
+        and waited for where a run starts from it."""
+        from r1book import runs
+
+        done = 0
+        while (left := self.left()) and (most is None or done < most):
+            taken = False
+            for arm, seed in left:
+                if self.waits(arm, seed):
+                    continue
+                try:
+                    self.train(arm, seed)
+                except runs.Busy:
+                    continue
+                done, taken = done + 1, True
+                break
+            if not taken:
+                time.sleep(pause)
+
+    def waits(self, arm, seed: int) -> bool:
+        """Whether another process must first end what a run starts from, or the trunk that it can
+        take."""
+        from r1book import stages
+
+        if self.needs(arm):
+            return not self.start(arm, seed).is_dir()
+        for other in self.book.arms.values():
+            if other.name == arm.name or other.stage != arm.stage:
+                continue
+            folder = self.out / self.name(other, seed)
+            same = stages.same_trunk(arm.stage, self.settled(arm), self.settled(other))
+            if same and not (folder / "state" / stages.TRUNK).is_file() and not self.idle(folder):
+                return True
+        return False
+
+    @staticmethod
+    def idle(folder: Path) -> bool:
+        """Whether no process is at a run."""
+        from r1book import runs
+
+        if not folder.is_dir():
+            return True
+        with contextlib.suppress(runs.Busy), runs.hold(folder):
+            return True
+        return False
+
     def evaluate(self) -> None:
         """Do the evaluations that the ledger takes besides the runs' own, where they are not
-        there."""
-        from r1book import claims, evaluate, models
+        there and no other process is at them."""
+        from r1book import claims, evaluate, models, runs
 
         book = self.book
         asked = [(arm, "eval", self.basis.evaluation) for arm in book.arms.values() if arm.model]
@@ -118,11 +167,12 @@ class Queue:
             for seed in (book.seeds[0],) if arm.model else book.seeds:
                 folder = self.out / self.name(arm, seed)
                 source = self.start(arm, seed) if arm.model else folder / "checkpoint"
-                if self.found(arm, seed, f"{kind}.json") is None and source.is_dir():
+                if self.found(arm, seed, f"{kind}.json") is not None or not source.is_dir():
+                    continue
+                with contextlib.suppress(runs.Busy), runs.hold(folder):
                     say(f"evaluating {folder.name}: {kind}")
-                    trace.write_json(
-                        folder / f"{kind}.json", evaluate.evaluate(*models.load(source), how)
-                    )
+                    found = evaluate.evaluate(*models.load(source), how)
+                    trace.write_json(folder / f"{kind}.json", found)
 
     def keep(self, place: Path) -> None:
         """Copy cards and evaluations of what is finished to `place`, and checkpoints that others
@@ -186,8 +236,9 @@ def claims(
 
     Runs are taken seed by seed, so that each sitting leaves whole comparisons. The same command
     goes on where it was stopped; finished runs, and those whose evaluations the book ships, are
-    left as they are. A run's folder carries a key of the world, of what it starts from and of its
-    settings: when one of them changes, it is trained anew.
+    left as they are. Several processes may work at one queue: each takes runs that no other one is
+    at (with OMP_NUM_THREADS=1 each has one core). A run's folder carries a key of the world, of
+    what it starts from and of its settings: when one of them changes, it is trained anew.
 
     For example: python -m r1book claims --runs 5
     """
@@ -200,8 +251,7 @@ def claims(
     queue = Queue(book, adjusted(config.preset(preset), None, changes or []), out, recorded)
     todo, left = room.jobs(book), queue.left()
     say(f"{len(todo) - len(left)} of {len(todo)} runs are finished in {out} or recorded")
-    for arm, seed in left[:runs_at_most]:
-        queue.train(arm, seed)
+    queue.work(runs_at_most)
     queue.evaluate()
     seen = room.read(book, queue.found)
     found = room.judge(book, seen, seen["eval", "base"][book.seeds[0]])
