@@ -20,6 +20,7 @@ _HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0002fa1f"
 # option of a multiple choice or a multiplication sign, unless it can only be a word.
 _WORD = re.compile(rf"(?P<en>[a-zA-Z]+(?:['’][a-zA-Z]+)*)|(?P<zh>[{_HAN}])")
 _LONE_WORDS = {"a", "I", "i"}
+_OPTION = re.compile(r"\([a-zA-Z]\)")  # "(a)" is an option of a multiple choice
 # Longest first, so that 错误 is one word and not also 错.
 REFLECTION_PATTERN = re.compile(
     r"\b(?:"
@@ -68,14 +69,17 @@ def reflection(text: str) -> Counter:
 def words(text: str) -> list[tuple[str, int, int]]:
     """The words of a text as (language, start, end): Latin words "en", Han characters "zh".
 
-    Digits, operators, tags, punctuation and lone letters (x, A) are neutral and left out. One Han
-    character counts as one word: no segmentation of Chinese is undisputed.
+    Digits, operators, tags, punctuation and lone letters (x, A, and any in brackets: an option) are
+    neutral and left out. One Han character counts as one word: no segmentation of Chinese is
+    undisputed.
     """
     blank = _TAG.sub(lambda tag: " " * len(tag.group()), text)  # the places stay those of the text
     return [
         (m.lastgroup, *m.span())
         for m in _WORD.finditer(blank)
-        if m.lastgroup == "zh" or m.end() - m.start() > 1 or m.group() in _LONE_WORDS
+        if m.lastgroup == "zh"
+        or m.end() - m.start() > 1
+        or (m.group() in _LONE_WORDS and not _OPTION.match(blank, max(0, m.start() - 1)))
     ]
 
 

@@ -221,6 +221,7 @@ def test_what_there_is_instead_of_reflection_is_no_act():
         ("<think> so 是 12, 对 yes </think>", 2),
         ("<think> 等等 3 * 4 = 12 wait </think> 是", 1),
         ("<think> 是 x = 3, A 是 </think>", 0),  # lone letters are neutral
+        ("<think> 是 3 (a) 对 </think>", 0),  # an option is no English word
         ("", 0),
     ],
 )

@@ -24,8 +24,8 @@ KEPT = ("run_card.json", "gates.json", "eval.json")
 class Queue:
     """The runs of a ledger and where they lie.
 
-    A run's folder carries a key of the world, of what it starts from and of its settings: when one
-    of them changes, it is another run.
+    A run's folder carries a key of the world, of what it starts from and of its settings, those of
+    its evaluation with them: when one of them changes, it is another run.
     """
 
     def __init__(self, book, basis: config.Preset, out: Path, recorded: Path | None):
@@ -48,7 +48,10 @@ class Queue:
         else:
             start = self.start(arm, seed)
             source = None if start is None else runs.checksum(start)
-        told = trace.encode([self.world, source, arm.stage, dataclasses.asdict(self.settled(arm))])
+        preset = self.settled(arm)
+        how = [] if arm.stage is None else [getattr(preset, arm.stage.replace("-", "_"))]
+        what = [dataclasses.asdict(each) for each in (*how, preset.evaluation)]
+        told = trace.encode([self.world, source, arm.stage, what])
         key = hashlib.sha256(told).hexdigest()[:8]
         return f"{arm.name}-{key}" if arm.model else f"{arm.name}-seed{seed}-{key}"
 
