@@ -33,7 +33,7 @@ import torch
 from grpo_step import ceiling, close, contest
 from rollout import PATIENCE
 
-from r1book import config, models, sft, stages
+from r1book import config, models, settings, sft, trainers
 from r1book.world import vocab
 
 PACKED = {
@@ -149,10 +149,10 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], help="e.g. step_tokens=384")
     parser.add_argument("--json", type=Path, help="write the result here")
     options = parser.parse_args()
-    c = config.override(config.laptop().base, options.set)
+    c = settings.override(config.laptop().base, options.set)
     folder = models.shipped("base")
     begun = time.perf_counter()
-    work = stages._Pretrain("base", c, 0, folder)  # from the shipped weights on, at the trunk
+    work = trainers.Pretrain("base", c, 0, folder)  # from the shipped weights on, at the trunk
 
     def ours(number: int) -> dict:
         line = work.step(c.sums_steps + number % c.trunk_steps)[0]

@@ -1,12 +1,11 @@
 """What are the settings of a stage, and which preset fixes them? Frozen dataclasses; one dial for
 the reader.
 
-A preset is a function that returns a frozen `Preset`. Overrides are checked by name and type.
+A preset is a function that returns a frozen `Preset`. Settings given as text: `settings.py`.
 Leaves out what the values do: the rooms take plain arguments.
 """
 
 import dataclasses
-import json
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -167,6 +166,75 @@ class RLConfig:
             _one_of("levels", level, (1, 2, 3, 4, 5))
 
 
+@dataclass(frozen=True)
+class SFTConfig:
+    """Supervised fine-tuning on (prompt, completion) pairs."""
+
+    examples: int = 0
+    """Examples that are taken of the set, the first ones; 0: all."""
+    passes: int = 3
+    """How often each is seen (the report: 2, or 2 to 3, v1 p.11 and v2 B.4.2)."""
+    batch: int = 16
+    """Examples in a step (the report: 128)."""
+    lr: float = 1e-3
+    """Peak learning rate, falling to zero (the report: 5e-5 to 5e-6)."""
+    warmup: int = 10
+    """Steps from zero to the peak."""
+    grad_clip: float = 1.0
+    """Largest gradient norm."""
+    dtype: str = "bfloat16"
+    """Precision of forward and backward where the processor has it."""
+    save_every: int = 100
+    """Steps between saved states."""
+
+    def __post_init__(self):
+        """Raise ValueError on a value that no run can have, before anything is written."""
+        _at_least(self, 0, "examples", "warmup", "lr")
+        _at_least(self, 1, "passes", "batch", "save_every")
+        _one_of("dtype", self.dtype, DTYPES)
+
+
+@dataclass(frozen=True)
+class CurateConfig:
+    """Making a training set of a model's own answers."""
+
+    steps: int = 24
+    """Batches of prompts."""
+    prompts_per_step: int = 48
+    """Questions in a batch."""
+    samples: int = 4
+    """Answers to each."""
+    keep: int = 2
+    """Most answers to one question that are kept (the cold start: one)."""
+    free_form: int = 0
+    """Further questions of each batch whose answers are sentences, for the judge."""
+    families: dict[str, float] = field(
+        default_factory=lambda: {"math": 0.35, "logic": 0.4, "stem": 0.25}
+    )
+    """Share of each problem family among the questions."""
+    levels: tuple[int, ...] = (1, 2, 3, 4, 5)
+    """Levels asked, with equal shares."""
+    filters: tuple[str, ...] = ()
+    """Names in `filters.FILTERS`, in order."""
+    temperature: float = 1.0
+    """Of the samples (the report's cold start: 1)."""
+    max_new_tokens: int = 384
+    """Length limit of an answer, in tokens."""
+    dtype: str = "float32"
+    """Precision of sampling."""
+    save_every: int = 4
+    """Batches between saved states."""
+
+    def __post_init__(self):
+        """Raise ValueError on a value that no run can have, before anything is written."""
+        _at_least(
+            self, 1, "steps", "prompts_per_step", "samples", "keep", "max_new_tokens", "save_every"
+        )
+        _at_least(self, 0, "free_form", "temperature")
+        _one_of("dtype", self.dtype, ("float32",))
+        _shares("families", self.families, ("math", "logic", "stem", "code"))
+
+
 DTYPES = ("float32", "bfloat16")
 
 
@@ -231,6 +299,18 @@ class Preset:
     """Pre-training of the Llama-shaped student base."""
     r1_zero: RLConfig
     """RL on the base with rule rewards."""
+    chat: SFTConfig
+    """SFT of the base on demonstrations: the V3 of this world."""
+    cold_start_data: CurateConfig
+    """R1-Zero's answers, filtered and rewritten."""
+    cold_start: SFTConfig
+    """SFT of the base on them: Dev1."""
+    reasoning_rl: RLConfig
+    """RL on Dev1 with a language reward: Dev2."""
+    rejection_sampling: CurateConfig
+    """Dev2's right and readable answers, and general data."""
+    sft_800k: SFTConfig
+    """SFT of the base on them: Dev3."""
     evaluation: EvalConfig
     """How each checkpoint is measured."""
 
@@ -253,6 +333,16 @@ def laptop() -> Preset:
             **student,
         ),
         r1_zero=RLConfig(),
+        chat=SFTConfig(examples=7000, passes=2),
+        cold_start_data=CurateConfig(
+            filters=("form", "mixed language", "repetition", "length"), keep=1
+        ),
+        cold_start=SFTConfig(examples=200, passes=4),
+        reasoning_rl=RLConfig(steps=60, weights={"accuracy": 1.0, "format": 1.0, "language": 1.0}),
+        rejection_sampling=CurateConfig(
+            filters=("form", "mixed language", "long paragraphs", "code blocks"), free_form=8
+        ),
+        sft_800k=SFTConfig(),
         evaluation=EvalConfig(),
     )
 
@@ -265,62 +355,3 @@ def preset(name: str) -> Preset:
     if name not in PRESETS:
         raise ValueError(f"unknown preset {name!r}: expected one of {', '.join(PRESETS)}")
     return PRESETS[name]()
-
-
-def override(config: Any, settings: list[str]) -> Any:
-    """Return a copy of a config dataclass with 'field=value' (or 'outer.field=value') settings
-    applied.
-
-    Raises ValueError on a setting without '=', an unknown field (naming those that exist), or a
-    value that is not of the field's kind.
-
-    >>> override(RLConfig(), ["lr=1e-3"]).lr
-    0.001
-    """
-    for setting in settings:
-        path, found, text = setting.partition("=")
-        if not found:
-            raise ValueError(f"setting {setting!r}: expected field=value, e.g. lr=1e-4")
-        config = _set(config, path.split("."), text, path)
-    return config
-
-
-def _set(config: Any, path: list[str], text: str, whole: str) -> Any:
-    names = [f.name for f in dataclasses.fields(config)]
-    if path[0] not in names:
-        raise ValueError(
-            f"unknown setting {whole!r}: {type(config).__name__} has {', '.join(names)}"
-        )
-    old = getattr(config, path[0])
-    if len(path) > 1:
-        if not dataclasses.is_dataclass(old):
-            raise ValueError(f"setting {whole!r}: {path[0]} has no fields of its own")
-        return dataclasses.replace(config, **{path[0]: _set(old, path[1:], text, whole)})
-    if dataclasses.is_dataclass(old):
-        first = dataclasses.fields(old)[0].name
-        raise ValueError(f"setting {whole!r}: give one of its fields, e.g. {whole}.{first}=...")
-    return dataclasses.replace(config, **{path[0]: _value(old, text, whole)})
-
-
-def _value(old: Any, text: str, whole: str) -> Any:
-    if isinstance(old, str):
-        return text
-    try:
-        new = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ValueError(
-            f"setting {whole}={text!r}: expected {type(old).__name__}, such as {_sample(old)}"
-        ) from error
-    if isinstance(old, tuple) and isinstance(new, list):
-        return tuple(new)
-    if isinstance(old, float) and isinstance(new, int) and not isinstance(new, bool):
-        return float(new)
-    if type(new) is not type(old):
-        raise ValueError(
-            f"setting {whole}={text!r}: expected {type(old).__name__}, such as {_sample(old)}"
-        )
-    return new
-
-
-def _sample(old: Any) -> str:
-    return json.dumps(old)

@@ -20,6 +20,8 @@ class Stage:
     """Where the report describes it."""
     built: bool = True
     """Whether this version of the book runs it."""
+    gives: str = "checkpoint"
+    """What it leaves in its folder: 'checkpoint' or 'data'."""
 
 
 GRAPH = (
@@ -37,29 +39,33 @@ GRAPH = (
     ),
     Stage("r1-zero", ("base",), "GRPO with accuracy and format reward, no SFT", "v1 2.2"),
     Stage(
-        "cold-start",
-        ("base", "r1-zero"),
-        "R1-Zero's traces filtered and rewritten; SFT of the base: Dev1",
-        "v1 2.3.1",
-        False,
+        "chat",
+        ("base",),
+        "SFT on demonstrations: it rewrites, judges and writes for the stages below",
+        "stands for DeepSeek-V3, v1 2.3",
     ),
+    Stage(
+        "cold-start-data",
+        ("r1-zero", "chat"),
+        "R1-Zero's right and readable traces, rewritten by chat",
+        "v1 2.3.1; v2 B.3.2",
+        gives="data",
+    ),
+    Stage("cold-start", ("base", "cold-start-data"), "SFT of the base on them: Dev1", "v1 2.3.1"),
     Stage(
         "reasoning-rl",
         ("cold-start",),
         "GRPO with accuracy, format and language reward: Dev2",
         "v1 2.3.2",
-        False,
     ),
     Stage(
         "rejection-sampling",
-        ("reasoning-rl",),
-        "right and readable answers of Dev2, and general data",
+        ("reasoning-rl", "chat"),
+        "right and readable answers of Dev2, and general data by chat",
         "v1 2.3.3",
-        False,
+        gives="data",
     ),
-    Stage(
-        "sft-800k", ("base", "rejection-sampling"), "SFT of the base again: Dev3", "v1 2.3.3", False
-    ),
+    Stage("sft-800k", ("base", "rejection-sampling"), "SFT of the base again: Dev3", "v1 2.3.3"),
     Stage(
         "all-scenario-rl", ("sft-800k",), "GRPO with rules and reward models: R1", "v1 2.3.4", False
     ),
@@ -82,6 +88,11 @@ GRAPH = (
 base."""
 
 STAGES = {stage.name: stage for stage in GRAPH}
+
+
+def above(name: str) -> set[str]:
+    """Return a stage and all that it needs, by way of others too."""
+    return {name}.union(*(above(need) for need in STAGES[name].needs))
 
 
 def drawn() -> str:

@@ -119,6 +119,11 @@ def make(
     raw = FAMILIES[family].problem(rng, level, split, lang)
     while kind is not None and raw["meta"]["kind"] != kind:
         raw = FAMILIES[family].problem(rng, level, split, lang)
+    return pack(raw, family, level, lang, name, split)
+
+
+def pack(raw: dict, family: str, level: int, lang: str, name: str, split: str) -> Problem:
+    """Return a problem as a generator of this world drew it, with natural text and plain values."""
     meta = json.loads(json.dumps(raw["meta"]))
     return Problem(
         name,

@@ -160,6 +160,23 @@ def epochs(n: int, batch: int, passes: int, seed: int) -> Iterator[list[int]]:
             yield order[start : start + batch]
 
 
+def alike(lengths: Sequence[int], batch: int, passes: int, seed: int) -> Iterator[list[int]]:
+    """Yield batches of indices as `epochs` does, of rows of like length, so that little is padded.
+
+    In each pass the order is drawn anew, cut into pools of 16 batches, sorted within each pool, and
+    the batches are shuffled (the field's "group by length").
+    """
+    for each in range(passes):
+        rng = random.Random(f"alike-{seed}-{each}")
+        order = rng.sample(range(len(lengths)), len(lengths))
+        cut = []
+        for start in range(0, len(order), 16 * batch):
+            pool = sorted(order[start : start + 16 * batch], key=lengths.__getitem__)
+            cut += [pool[at : at + batch] for at in range(0, len(pool), batch)]
+        rng.shuffle(cut)
+        yield from cut
+
+
 def precision(name: str) -> torch.dtype:
     """Return the torch dtype for 'float32' or 'bfloat16'; bfloat16 becomes float32 where the
     processor lacks it.

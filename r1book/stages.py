@@ -1,8 +1,8 @@
 """How does a stage become a run folder? Short visible loops, continued where they stopped.
 
-A run is a folder: run_card.json, metrics.jsonl, traces.jsonl, eval.json, checkpoint/ and state/
-(what resume needs). Leaves out which stages there are (`graph.py`), back ends (`scale.py`)
-and what a single step does (`rl.py`, `sft.py`).
+A run is a folder: run_card.json, metrics.jsonl, traces.jsonl, state/ (what resume needs), and what
+the stage gives: checkpoint/ and eval.json, or data/. Leaves out which stages there are
+(`graph.py`), back ends (`scale.py`) and what a step does (`trainers.py`).
 """
 
 import dataclasses
@@ -11,15 +11,14 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 import torch
 
-from r1book import evaluate, gates, models, rl, runs, sft, trace
-from r1book.config import Preset, PretrainConfig, RLConfig
+from r1book import models, runs, sft, trace, trainers
+from r1book.config import Preset
 from r1book.graph import GRAPH, STAGES
-from r1book.world import corpus
 
 
 class RunError(ValueError):
@@ -33,18 +32,22 @@ def run(
     seed: int = 0,
     out,
     upstream=None,
+    rewired: Collection[str] = (),
     on_step: Callable[[dict, int], None] | None = None,
     stop_after: int | None = None,
 ) -> Path:
     """Run a stage into folder `out`, or continue it where it stopped; return the folder.
 
-    `upstream` is a checkpoint folder to start from (default: the shipped one of the stage's first
-    need). `on_step(metrics, steps)` is called after each step. `stop_after` ends the session after
-    that many steps, state saved, to be continued later. A finished run is left as it is.
+    `upstream` is a checkpoint folder to start from, or {stage: folder} of what the stage needs
+    (default: what is shipped of it). A folder of another stage than the needed one is refused,
+    unless that need is named in `rewired`; the card tells it. `on_step(metrics, steps)` is called
+    after each step. `stop_after` ends the session after that many steps, state saved, to be
+    continued later. A finished run is left as it is.
 
-    Raises RunError when the folder belongs to another run, or the stage is not built;
-    CheckpointError when the upstream checkpoint is missing or damaged; `runs.Busy` when another
-    process trains there; FloatingPointError when training diverges. What is on disk stays.
+    Raises RunError when the folder belongs to another run, the stage is not built, or it would
+    start from the wrong stage; CheckpointError when the upstream checkpoint is missing or damaged;
+    `runs.Busy` when another process trains there; FloatingPointError when training diverges. What
+    is on disk stays.
 
     Taught in notebook 01.
     """
@@ -52,26 +55,74 @@ def run(
         names = ", ".join(s.name for s in GRAPH if s.built)
         raise RunError(f"no stage {name!r} to run: expected one of {names}")
     out = Path(out)
-    if name in ("base", "qwen-base", "llama-base"):
-        config: PretrainConfig | RLConfig = getattr(preset, name.replace("-", "_"))
-        source = None if upstream is None else Path(upstream)
-        work = _Pretrain(name, config, seed, source)
-    else:
-        config = getattr(preset, name.replace("-", "_"))
-        source = Path(upstream) if upstream is not None else models.shipped(STAGES[name].needs[0])
-        work = _Reinforce(config, seed, source)
-    identity = _identity(name, preset, config, seed, source)
+    config = getattr(preset, name.replace("-", "_"))
+    found = sources(name, upstream)
+    lineage = _lineage(name, found, rewired)
+    work = trainers.trainer(name, config, seed, found)
+    identity = _identity(name, preset, config, seed, found)
     if out.exists() and not out.is_dir():
         raise RunError(f"{out} is a file and no run of this book: choose another --out")
     with runs.hold(out):
         state = _open(out, identity)
         if state != "finished":
-            _train(out, work, preset, config, seed, identity, source, state, on_step, stop_after)
+            seconds = _train(out, work, config, identity, state, on_step, stop_after)
+            if seconds is not None:
+                _finish(out, work, preset, config, identity, found, lineage, seconds)
     return out
 
 
-def _train(out, work, preset, config, seed, identity, source, state, on_step, stop_after) -> None:
-    """Take the steps that are left, saving states and lines, and finish the folder."""
+def sources(name: str, upstream=None) -> dict[str, Path]:
+    """Return the folder of each stage that a stage needs: as given (one folder, or {stage:
+    folder}), else what is shipped.
+
+    A base needs none, and may go on from one that is given. Raises RunError on a name that the
+    stage does not need; CheckpointError where nothing is shipped.
+    """
+    needs = STAGES[name].needs
+    if upstream is None:
+        given = {}
+    elif isinstance(upstream, Mapping):
+        given = {need: Path(folder) for need, folder in upstream.items()}
+    else:
+        given = {(*needs, name)[0]: Path(upstream)}
+    if odd := sorted(set(given) - {*(needs or (name,))}):
+        raise RunError(f"{name} takes nothing from {', '.join(odd)}: it needs {', '.join(needs)}")
+    return {need: given.get(need) or shipped(need) for need in needs or tuple(given)}
+
+
+def shipped(name: str) -> Path:
+    """Return the folder of what is bundled of a stage; CheckpointError, or for data RunError, where
+    nothing is."""
+    if name not in STAGES or STAGES[name].gives == "checkpoint":
+        return models.shipped(name)
+    folder = models.DATA / "sets" / name
+    if not folder.is_dir():
+        raise RunError(f"no bundled data of {name}: make it first, `python -m r1book run {name}`")
+    return folder
+
+
+def _lineage(name: str, found: dict[str, Path], rewired: Collection[str]) -> dict[str, str]:
+    """Return {need: stage whose folder it is} where that is another one; what has no card counts as
+    what was asked for."""
+    out = {}
+    for need, folder in found.items():
+        cards = (folder / "run_card.json", folder.parent / "run_card.json")
+        card = next((path for path in cards if path.is_file()), None)
+        stage = need if card is None else json.loads(card.read_text(encoding="utf-8"))["stage"]
+        if stage == need:
+            continue
+        if need not in rewired:
+            raise RunError(
+                f"{name} starts from {need}, but {folder} is of stage {stage}. To rewire the edge, "
+                f"name it: --from {need}={folder}"
+            )
+        out[need] = stage
+    return out
+
+
+def _train(out, work, config, identity, state, on_step, stop_after) -> float | None:
+    """Take the steps that are left, saving states and lines; return the seconds of all sessions, or
+    None where it stopped before the end."""
     started, before = time.perf_counter(), 0.0
     if state is not None:
         work.restore(state["work"])
@@ -113,10 +164,8 @@ def _train(out, work, preset, config, seed, identity, source, state, on_step, st
             if on_step is not None:
                 on_step(line, steps)
             if pause and not last:
-                return
-    _finish(
-        out, work, preset, config, seed, identity, source, before + time.perf_counter() - started
-    )
+                return None
+    return before + time.perf_counter() - started
 
 
 TRUNK = "trunk.pt"
@@ -136,7 +185,7 @@ def branch(name: str, preset: Preset, trunk, out, *, seed: int = 0) -> Path:
     trunk, out = Path(trunk), Path(out)
     if out.exists():
         return out
-    wanted = _identity(name, preset, getattr(preset, name.replace("-", "_")), seed, None)
+    wanted = _identity(name, preset, getattr(preset, name.replace("-", "_")), seed, {})
     path, state = trunk / "state" / "identity.json", trunk / "state" / TRUNK
     if not path.is_file():
         raise RunError(f"{trunk} holds no run: train `{name}` there first")
@@ -175,14 +224,15 @@ def same_trunk(name: str, one: Preset, other: Preset) -> bool:
     return kept[0] == kept[1]
 
 
-def _identity(name, preset, config, seed, source) -> dict:
+def _identity(name, preset, config, seed, found) -> dict:
     """Return what must be equal for a folder to be continued: all of this decides the result."""
+    sums = {need: runs.checksum(folder) for need, folder in found.items()}
     return {
         "stage": name,
         "preset": preset.name,
         "config": json.loads(json.dumps(dataclasses.asdict(config))),
         "seed": seed,
-        "upstream": runs.checksum(source) if source is not None else None,
+        "upstream": sums if len(sums) > 1 else next(iter(sums.values()), None),
     }
 
 
@@ -238,155 +288,30 @@ def _brief(old, new) -> str:
     return f"{str(old)[:40]} there, {str(new)[:40]} asked"
 
 
-def _finish(out, work, preset, config, seed, identity, source, seconds) -> None:
-    """Write checkpoint, evaluation and, last, the run card that marks the run as finished."""
-    models.save(work.model, out / "checkpoint", torch.bfloat16)
-    model, tokenizer = models.load(out / "checkpoint")
+def _finish(out, work, preset, config, identity, found, lineage, seconds) -> None:
+    """Write what the stage gives and, last, the run card that marks the run as finished."""
     started = time.perf_counter()
-    # the same questions for every run, so that runs can be compared problem by problem
-    result = evaluate.evaluate(model, tokenizer, preset.evaluation)
-    trace.write_json(out / "eval.json", result)
-    more = work.report(model, tokenizer, out)
+    given = work.leave(out, preset)
     lines = trace.read_metrics(out / "metrics.jsonl")
-    needs = STAGES[identity["stage"]].needs or (identity["stage"],)  # a base may go on from a base
-    upstream = {needs[0]: source} if source is not None else {}
+    sampled, trained = (sum(line.get(k, 0) for line in lines) for k in ("tokens", "trained_tokens"))
     card = runs.run_card(
         stage=identity["stage"],
         preset=preset,
-        seed=seed,
-        upstream=upstream,
+        seed=identity["seed"],
+        upstream=found,
         dtype=str(sft.precision(config.dtype)).removeprefix(
             "torch."
         ),  # what was computed in, not what was asked
         threads=torch.get_num_threads(),
         wall_seconds=round(seconds, 1),
-        tokens_generated=sum(line.get("tokens", 0) for line in lines),
-        tokens_trained=sum(line.get("trained_tokens", 0) for line in lines),
-        flops=float(
-            6 * models.parameters(work.model) * sum(line.get("trained_tokens", 0) for line in lines)
-            + 2 * models.parameters(work.model) * sum(line.get("tokens", 0) for line in lines)
-        ),
+        tokens_generated=sampled,
+        tokens_trained=trained,
+        flops=float(models.parameters(work.model) * (6 * trained + 2 * sampled)),
         config=identity["config"],
         eval_seconds=round(time.perf_counter() - started, 1),
-        checkpoint={
-            "sha256": runs.checksum(out / "checkpoint"),
-            "parameters": models.parameters(work.model),
-        },
-        **more,
+        **({"rewired": lineage} if lineage else {}),
+        **given,
     )
     trace.write_json(out / "run_card.json", card)
     # only now: without card and state a killed run would start anew
     (out / "state" / "state.pt").unlink(missing_ok=True)
-
-
-class _Pretrain:
-    """Base training: rows of documents from (seed, step), the anneal's mixture after the
-    trunk's."""
-
-    def __init__(self, name: str, config: PretrainConfig, seed: int, source: Path | None = None):
-        self.config, self.seed = config, seed
-        self.limits = gates.LIMITS if name == "base" else gates.STUDENT_LIMITS
-        self.trunk = config.sums_steps + config.trunk_steps
-        self.steps = self.trunk + config.anneal_steps
-        self.forks_at = self.trunk if source is None and config.anneal_steps else None
-        self.model = models.build(config.model, seed) if source is None else models.load(source)[0]
-        self.optimizers = sft.optimizers(
-            self.model, config.lr, weight_decay=config.weight_decay, kind=config.optimizer
-        )
-        anneal = corpus.anneal(
-            config.asymmetry, wait=config.wait, second=config.second, switched=config.switched
-        )
-        self.mixtures = [
-            dataclasses.replace(mixture, direct=config.direct)
-            for mixture in (corpus.ARITHMETIC, corpus.TRUNK, anneal)
-        ]
-        self.dtype = sft.precision(config.dtype)
-        self.forward = sft.compiled(self.model) if config.compile else None
-
-    def step(self, number: int):
-        c = self.config
-        trunk = number < self.trunk
-        mixture = self.mixtures[0 if number < c.sums_steps else 1 if trunk else 2]
-        length = c.row_tokens if trunk else c.anneal_row_tokens
-        count = max(1, c.step_tokens // length)
-        rows = sft.rows(mixture, self.seed, number, count, length)
-        share = sft.warm_then_fall(
-            number, self.steps, c.warmup, max(c.anneal_steps, self.steps // 4)
-        )
-        sft.set_rate(self.optimizers, share)
-        started = time.perf_counter()
-        got = sft.update(
-            self.model,
-            self.optimizers,
-            rows[:, :-1],
-            rows[:, 1:],
-            grad_clip=c.grad_clip,
-            dtype=self.dtype,
-            forward=self.forward,
-        )
-        return {
-            "step": number,
-            **got,
-            "lr": c.lr * share,
-            "trained_tokens": count * length,
-            "part": "trunk" if trunk else "anneal",
-            "seconds": round(time.perf_counter() - started, 3),
-        }, []
-
-    def state(self) -> dict:
-        return {
-            "model": self.model.state_dict(),
-            "optimizers": [o.state_dict() for o in self.optimizers],
-        }
-
-    def restore(self, state: dict) -> None:
-        self.model.load_state_dict(state["model"])
-        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(saved)
-
-    def report(self, model, tokenizer, out: Path) -> dict:
-        """Measure the gates of a base, or of a student base; write them beside the run card."""
-        found = gates.measure(model, tokenizer, limits=self.limits)
-        trace.write_json(out / "gates.json", found)
-        return {"gates_passed": found["passed"]}
-
-
-class _Reinforce:
-    """RL: a policy, an optional reference that is refreshed, AdamW without decay."""
-
-    forks_at = None
-
-    def __init__(self, config: RLConfig, seed: int, source: Path):
-        self.config, self.seed, self.steps = config, seed, config.steps
-        self.model, self.tokenizer = models.load(source)
-        self.reference = models.load(source)[0].requires_grad_(False) if config.beta else None
-        self.optimizers = sft.optimizers(self.model, config.lr)
-
-    def step(self, number: int):
-        c = self.config
-        if self.reference is not None and number and number % c.reference_refresh == 0:
-            self.reference.load_state_dict(self.model.state_dict())
-        done = rl.step(
-            self.model, self.reference, self.tokenizer, self.optimizers, c, self.seed, number
-        )
-        keep = number % c.trace_every == 0 or number + 1 == c.steps
-        return done.metrics, done.traces if keep else []
-
-    def state(self) -> dict:
-        out = {
-            "model": self.model.state_dict(),
-            "optimizers": [o.state_dict() for o in self.optimizers],
-        }
-        return out | (
-            {"reference": self.reference.state_dict()} if self.reference is not None else {}
-        )
-
-    def restore(self, state: dict) -> None:
-        self.model.load_state_dict(state["model"])
-        if self.reference is not None:
-            self.reference.load_state_dict(state["reference"])
-        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(saved)
-
-    def report(self, model, tokenizer, out: Path) -> dict:
-        return {}

@@ -209,7 +209,7 @@ def test_control_c_keeps_what_was_saved_and_a_terminal_sees_a_bar(tiny, tmp_path
 
 
 def test_the_pipeline_trains_each_stage_once(tiny, tmp_path):
-    words = train_words(tiny, tmp_path, stage="all", prefix="r1-zero.")
+    words = (*train_words(tiny, tmp_path, stage="all", prefix="r1-zero."), "--to", "r1-zero")
     paused = call(*words, "--stop-after", 1)
     assert paused.exit_code == 0 and "stopped after step 1 of 2" in paused.stdout
     first = call(*words)
@@ -237,7 +237,7 @@ def test_unknown_stages_presets_and_settings_are_named(tiny, tmp_path):
     out = tmp_path / "run"
     start = ["run", "r1-zero", "--from", str(tiny), "--out", str(out)]
     assert "'r1-two' is unknown: expected all or one of base" in refused("run", "r1-two")
-    assert "'sft-800k' comes in a later chapter" in refused("run", "sft-800k")
+    assert "'distill-qwen' comes in a later chapter" in refused("run", "distill-qwen")
     assert "unknown preset 'desktop': expected one of laptop" in refused(*start, "--preset=desktop")
     line = refused(*start, "--set", "stepz=2")
     assert "unknown setting 'stepz'" in line and "prompts_per_step" in line

@@ -2,7 +2,7 @@
 
 import pytest
 
-from r1book import config
+from r1book import config, settings
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ from r1book import config
 )
 def test_a_setting_that_no_run_can_have_is_refused(setting, told):
     with pytest.raises(ValueError, match=told):
-        config.override(config.RLConfig(), [setting])
+        settings.override(config.RLConfig(), [setting])
 
 
 @pytest.mark.parametrize(
@@ -43,15 +43,15 @@ def test_a_setting_that_no_run_can_have_is_refused(setting, told):
 )
 def test_pretraining_settings_too(setting, told):
     with pytest.raises(ValueError, match=told):
-        config.override(config.PretrainConfig(), [setting])
+        settings.override(config.PretrainConfig(), [setting])
 
 
 def test_settings_apply_in_order_and_leave_the_original():
     before = config.RLConfig()
-    after = config.override(before, ["steps=7", "lr=1", "levels=[1,2]", "steps=8"])
+    after = settings.override(before, ["steps=7", "lr=1", "levels=[1,2]", "steps=8"])
     assert (after.steps, after.lr, after.levels) == (8, 1.0, (1, 2))
     assert before == config.RLConfig()
-    deep = config.override(config.PretrainConfig(), ["model.layers=2"])
+    deep = settings.override(config.PretrainConfig(), ["model.layers=2"])
     assert deep.model.layers == 2 and config.PretrainConfig().model.layers == 4
 
 

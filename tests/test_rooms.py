@@ -14,18 +14,20 @@ PACKAGE = ROOT / "r1book"
 # The stream: a room may import only rooms that stand before it. A file of a folder that is named
 # here is a room of its own.
 STREAM = (
-    "config graph world problems prompts words allowlist workers sandbox rewards "
+    "settings config graph world problems prompts words allowlist workers sandbox rewards "
     "world.gold world.labeller "
-    "trace runs styles acts fused network models decode rollout grpo sft rl intervals measure "
-    "remedies doctor evaluate gates preference budget fork stages forecast scale plots plots_group "
+    "trace runs styles acts rewrite filters sets fused network models decode rollout actors grpo "
+    "sft rl curate intervals measure "
+    "remedies doctor evaluate gates preference budget fork trainers stages forecast scale plots "
+    "plots_group "
     "plots_budget plots_stages plots_fork viewer widgets widgets_traces widgets_fork hostile "
     "exercises claims book cli __main__"
 ).split()
 # These read and write text: they load in an instant, on a machine without torch.
 TORCH_FREE = set(
-    "config graph world problems prompts words allowlist workers sandbox rewards "
+    "settings config graph world problems prompts words allowlist workers sandbox rewards "
     "world.gold world.labeller "
-    "trace runs styles acts intervals measure remedies doctor "
+    "trace runs styles acts rewrite filters sets intervals measure remedies doctor "
     "plots plots_group plots_budget plots_stages plots_fork viewer widgets "
     "widgets_traces widgets_fork hostile "
     "exercises claims".split()

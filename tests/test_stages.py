@@ -11,7 +11,7 @@ import pytest
 import torch
 from test_models import tiny
 
-from r1book import gates, graph, models, runs, stages, trace
+from r1book import gates, graph, models, runs, stages, trace, trainers
 from r1book.config import EvalConfig, ModelConfig, PretrainConfig, RLConfig, laptop
 
 EVALUATION = EvalConfig(benchmarks=("mini-MATH", "logic"), problems=2, samples=2, max_new_tokens=8)
@@ -259,7 +259,7 @@ def test_without_its_upstream_a_run_makes_no_folder(tmp_path, monkeypatch):
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("name", ["r2-zero", "cold-start"])
+@pytest.mark.parametrize("name", ["r2-zero", "distill-qwen"])
 def test_a_stage_that_cannot_run_is_told(tmp_path, name):
     with pytest.raises(stages.RunError, match=rf"no stage '{name}' to run: expected one of base, "):
         stages.run(name, TINY, out=tmp_path / "run")
@@ -267,7 +267,7 @@ def test_a_stage_that_cannot_run_is_told(tmp_path, name):
 
 
 def test_a_run_that_diverges_keeps_what_it_has(tmp_path, upstream, monkeypatch):
-    step, out = stages.rl.step, tmp_path / "run"
+    step, out = trainers.rl.step, tmp_path / "run"
 
     def diverging(*args):
         if args[-1] == 3:
@@ -275,7 +275,7 @@ def test_a_run_that_diverges_keeps_what_it_has(tmp_path, upstream, monkeypatch):
         return step(*args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(stages.rl, "step", diverging)
+        patch.setattr(trainers.rl, "step", diverging)
         with contextlib.suppress(FloatingPointError):
             stages.run("r1-zero", TINY, out=out, upstream=upstream)
             pytest.fail("the error must reach the caller")

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from r1book import config, doctor, problems
+from r1book import config, doctor, graph, problems, settings
 from r1book.cli.read import diagnosis
 from r1book.cli.shell import Seed, folder_of, say, set_threads, table
 from r1book.cli.watch import Watch
@@ -26,12 +26,12 @@ def adjusted(preset: config.Preset, stage: str | None, changes: list[str]) -> co
     for change in changes:
         head, dot, rest = change.partition(".")
         if head == "evaluation" and dot:
-            preset = replace(preset, evaluation=config.override(preset.evaluation, [rest]))
+            preset = replace(preset, evaluation=settings.override(preset.evaluation, [rest]))
         elif stage is None:
-            preset = config.override(preset, [head.replace("-", "_") + dot + rest])
+            preset = settings.override(preset, [head.replace("-", "_") + dot + rest])
         else:
             field = stage.replace("-", "_")
-            changed = config.override(getattr(preset, field), [change])
+            changed = settings.override(getattr(preset, field), [change])
             preset = replace(preset, **{field: changed})
     for name in preset.evaluation.benchmarks:  # now, not after an hour of training
         problems.load(name, 1, split=preset.evaluation.split)
@@ -47,8 +47,13 @@ def run(
         typer.Option(metavar="DIR", help="The run folder (default runs/STAGE); of all: above it."),
     ] = None,
     source: Annotated[
-        str | None,
-        typer.Option("--from", metavar="CHECKPOINT", help="Start here, not from the bundled one."),
+        list[str] | None,
+        typer.Option(
+            "--from",
+            metavar="[STAGE=]FOLDER",
+            help="Start here, not from what is bundled. STAGE= names which need this is (default: "
+            "the first), and allows a folder of another stage: the edge is rewired.",
+        ),
     ] = None,
     changes: Annotated[
         list[str] | None,
@@ -61,6 +66,9 @@ def run(
     ] = None,
     stop_after: Annotated[
         int | None, typer.Option(min=1, help="Stop after so many steps; continue later.")
+    ] = None,
+    to: Annotated[
+        str | None, typer.Option(metavar="STAGE", help="Of all: end with this stage.")
     ] = None,
     retrain_base: Annotated[
         bool, typer.Option("--retrain-base", help="Of all: train the bases, too.")
@@ -84,27 +92,57 @@ def run(
         raise ValueError(
             "--retrain-base belongs to `run all`, without --from; `run base` trains a base alone"
         )
+    if to is not None and (name not in PIPELINE or to not in [s.name for s in built]):
+        names = ", ".join(s.name for s in built)
+        raise ValueError(f"--to {to}: it belongs to `run all`, and takes one of {names}")
     chosen = config.preset(preset)
     chosen = adjusted(chosen, None if name in PIPELINE else name, changes or [])
-    start = None if source is None else folder_of(source)
+    start, rewired = given(name, source or [])
     if name in PIPELINE:
         used = {need for s in built for need in s.needs}
         todo = [s for s in built if s.needs or (retrain_base and s.name in used)]
+        if to is not None:
+            todo = [s for s in todo if s.name in graph.above(to)]
         _pipeline(todo, chosen, seed, out or Path("runs"), start, stop_after)
-    elif train(name, chosen, seed, out or Path("runs") / name, start, stop_after) is None:
+    elif train(name, chosen, seed, out or Path("runs") / name, start, stop_after, rewired) is None:
         say("To train it anew, remove that folder or choose another --out.")
 
 
+def given(name: str, source: list[str]) -> tuple[dict[str, Path] | None, tuple[str, ...]]:
+    """Return ({stage: folder}, the stages named) of --from; a folder without a stage is of the
+    first one needed."""
+    from r1book import stages
+
+    if name in PIPELINE:
+        first = "base"
+    else:
+        first = (*stages.STAGES[name].needs, name)[0]
+    out, rewired = {}, []
+    for text in source:
+        need, named, folder = text.partition("=")
+        if named and need in stages.STAGES:
+            rewired.append(need)
+        else:
+            need, folder = first, text
+        if need in out:
+            raise ValueError(f"--from {need} was given twice")
+        out[need] = folder_of(folder)
+    return out or None, tuple(rewired)
+
+
 def _pipeline(todo, preset, seed, out: Path, start, stop_after) -> None:
-    """Train stages into folders of `out`; `start` stands for the bundled base."""
+    """Train stages into folders of `out`, each from those before; `start` stands for what is
+    bundled."""
+    from r1book import stages
+
     names = [s.name for s in todo]
     results = []
     for s in todo:
-        upstream = None
-        if s.needs and s.needs[0] in names:
-            upstream = out / s.needs[0] / "checkpoint"
-        elif s.needs and s.needs[0] == "base":
-            upstream = start
+        upstream = {
+            need: out / need / stages.STAGES[need].gives if need in names else start[need]
+            for need in s.needs
+            if need in names or need in (start or {})
+        }
         results.append(train(s.name, preset, seed, out / s.name, upstream, stop_after))
         if results[-1] is False:
             return
@@ -112,21 +150,19 @@ def _pipeline(todo, preset, seed, out: Path, start, stop_after) -> None:
     typer.echo(told if any(results) else f"nothing to do in {out}: {told}")
 
 
-def train(name, preset, seed, out: Path, upstream, stop_after) -> bool | None:
+def train(name, preset, seed, out: Path, upstream, stop_after, rewired=()) -> bool | None:
     """Run one stage, watched; True: finished now, False: to be continued, None: it was finished
     before."""
     from r1book import stages
 
     chosen = getattr(preset, name.replace("-", "_"))
     rollouts = isinstance(chosen, config.RLConfig)
-    parts = ("steps",) if rollouts else ("sums_steps", "trunk_steps", "anneal_steps")
-    steps = sum(getattr(chosen, part) for part in parts)
     before = (out / "run_card.json").is_file()
     size = f" of {chosen.prompts_per_step} x {chosen.group_size} answers" if rollouts else ""
-    title = f"{name}, preset {preset.name}, seed {seed}, into {out}: {steps} steps{size}"
+    title = f"{name}, preset {preset.name}, seed {seed}, into {out}: {{}} steps{size}"
     watch = Watch(out, name, title, chosen.max_new_tokens if rollouts else None)
     if not before:
-        watch.open(steps)
+        watch.open()
     try:
         stages.run(
             name,
@@ -134,14 +170,15 @@ def train(name, preset, seed, out: Path, upstream, stop_after) -> bool | None:
             seed=seed,
             out=out,
             upstream=upstream,
+            rewired=rewired,
             on_step=watch,
             stop_after=stop_after,
         )
     except KeyboardInterrupt:
         watch.close()
         say(
-            f"stopped after step {watch.done} of {steps}: the same command continues from the last "
-            f"saved step (saved every {chosen.save_every})"
+            f"stopped after step {watch.done} of {watch.steps}: the same command continues from "
+            f"the last saved step (saved every {chosen.save_every})"
         )
         raise typer.Exit(130) from None
     finally:
@@ -151,10 +188,14 @@ def train(name, preset, seed, out: Path, upstream, stop_after) -> bool | None:
         return None
     if not (out / "run_card.json").is_file():
         typer.echo(
-            f"stopped after step {watch.done} of {steps}, as asked: the same command goes on"
+            f"stopped after step {watch.done} of {watch.steps}, as asked: the same command goes on"
         )
         return False
-    say(f"the doctor at the end:\n{doctor.report(diagnosis(out))}")
-    typer.echo(table(json.loads((out / "eval.json").read_text())))
+    if rollouts:
+        say(f"the doctor at the end:\n{doctor.report(diagnosis(out))}")
+    if (out / "eval.json").is_file():
+        typer.echo(table(json.loads((out / "eval.json").read_text())))
+    else:
+        typer.echo((out / "data" / "card.json").read_text())
     typer.echo(f"finished: {out}")
     return True

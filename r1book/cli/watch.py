@@ -42,14 +42,14 @@ class Watch:
 
     def __init__(self, out: Path, stage: str, title: str, limit: int | None):
         self.out, self.stage, self.title, self.limit = out, stage, title, limit
-        self.done = 0
-        """Steps done, those of earlier sessions included."""
+        self.done = self.steps = 0
+        """Steps done, those of earlier sessions included, and steps in all."""
         self.taken: list[float] = []
         """Seconds of each step of this session."""
         self.bar: tqdm | None = None
         self._at = 0.0
 
-    def open(self, steps: int) -> None:
+    def open(self) -> None:
         """Show the bar before the first step."""
         hidden = not sys.stderr.isatty()
         # the bar stands last: on a narrow terminal it is cut, and no number
@@ -57,7 +57,7 @@ class Watch:
         wide = 80 if hidden else os.get_terminal_size(sys.stderr.fileno()).columns or 80
         first = "ETA after the first step"
         self.bar = tqdm(
-            total=steps,
+            total=None,
             desc=self.stage,
             bar_format=form,
             ncols=wide,
@@ -74,13 +74,14 @@ class Watch:
     def __call__(self, line: dict, steps: int) -> None:
         now = time.perf_counter()
         if not self.taken:  # only now is it known that there is nothing to refuse
-            self._say(self.title)
+            self.steps = self.bar.total = steps
+            self._say(self.title.format(steps))
         self.taken.append(now - self._at if self._at else line["seconds"])
         self._at, self.done = now, line["step"] + 1
         # the first step warms up and may compile: it counts only until there is a second
         pace = statistics.fmean(self.taken[1:][-10:] or self.taken)
         left = duration(pace * (steps - self.done))
-        names = SHOWN if "reward" in line else ("loss",)
+        names = SHOWN if "reward" in line else ("loss",) if "loss" in line else ("rows",)
         seen = ((name, line.get(name)) for name in names)
         values = ", ".join(f"{name} {_short(x)}" for name, x in seen)
         if not self.bar.disable:
@@ -94,13 +95,13 @@ class Watch:
                 "as timed here (longer answers take longer), then the evaluation; "
                 f"memory so far {runs.peak_rss() / 1e9:.1f} GB"
             )
-        if self.done == EARLY < steps:
+        if self.done == EARLY < steps and ("reward" in line or "loss" in line):
             metrics = trace.read_metrics(self.out / "metrics.jsonl", live=True)
             found = doctor.diagnose(metrics, length_limit=self.limit)
             self._say(f"the doctor after {EARLY} steps:\n{doctor.report(found)}")
         if self.done == steps:
             self.close()
-            say("trained; measuring the checkpoint ...")
+            say("done; measuring what was made ...")
 
     def _say(self, text: str) -> None:
         with tqdm.external_write_mode(file=sys.stderr):

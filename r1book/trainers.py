@@ -1,0 +1,295 @@
+"""What does a stage do in a step? Pre-training, fine-tuning, reinforcement, making of data.
+
+A trainer has `steps`, `step(number) -> (metrics line, traces)`, `state()` and `restore(state)`,
+from which a killed run goes on to the same end, `leave(out, preset)`, which writes what the stage
+gives into its folder and returns entries of its card, and `forks_at`, the step after which others
+may branch off. Leaves out the run folder (`stages.py`).
+"""
+
+import dataclasses
+import json
+import time
+from collections import Counter
+from pathlib import Path
+
+import torch
+
+from r1book import actors, curate, evaluate, gates, models, rl, rollout, runs, sets, sft, trace
+from r1book.config import CurateConfig, Preset, PretrainConfig, RLConfig, SFTConfig
+from r1book.world import corpus
+
+
+class Trainer:
+    """A model that is trained, with its optimisers."""
+
+    forks_at: int | None = None
+    steps: int
+    seed: int
+
+    def __init__(self, config, seed: int, model, tokenizer, optimizers: list):
+        self.config, self.seed = config, seed
+        self.model, self.tokenizer, self.optimizers = model, tokenizer, optimizers
+
+    def state(self) -> dict:
+        """Return all that decides how the run goes on."""
+        return {
+            "model": self.model.state_dict(),
+            "optimizers": [o.state_dict() for o in self.optimizers],
+        }
+
+    def restore(self, state: dict) -> None:
+        """Take up a state."""
+        self.model.load_state_dict(state["model"])
+        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
+
+    def leave(self, out: Path, preset: Preset) -> dict:
+        """Write checkpoint and evaluation; return checksum and size."""
+        models.save(self.model, out / "checkpoint", torch.bfloat16)
+        model, tokenizer = models.load(out / "checkpoint")
+        # the same questions for every run, so that runs can be compared problem by problem
+        result = evaluate.evaluate(model, tokenizer, preset.evaluation)
+        trace.write_json(out / "eval.json", result)
+        more = self.report(model, tokenizer, out)
+        told = {
+            "sha256": runs.checksum(out / "checkpoint"),
+            "parameters": models.parameters(self.model),
+        }
+        return {"checkpoint": told, **more}
+
+    def report(self, model, tokenizer, out: Path) -> dict:
+        """Measure what belongs to this kind of stage alone; return entries of the card."""
+        return {}
+
+
+class Pretrain(Trainer):
+    """Base training: rows of documents from (seed, step), the anneal's mixture after the
+    trunk's."""
+
+    def __init__(self, name: str, config: PretrainConfig, seed: int, source: Path | None = None):
+        model = models.build(config.model, seed) if source is None else models.load(source)[0]
+        optimizers = sft.optimizers(
+            model, config.lr, weight_decay=config.weight_decay, kind=config.optimizer
+        )
+        super().__init__(config, seed, model, None, optimizers)
+        self.limits = gates.LIMITS if name == "base" else gates.STUDENT_LIMITS
+        self.trunk = config.sums_steps + config.trunk_steps
+        self.steps = self.trunk + config.anneal_steps
+        self.forks_at = self.trunk if source is None and config.anneal_steps else None
+        anneal = corpus.anneal(
+            config.asymmetry, wait=config.wait, second=config.second, switched=config.switched
+        )
+        self.mixtures = [
+            dataclasses.replace(mixture, direct=config.direct)
+            for mixture in (corpus.ARITHMETIC, corpus.TRUNK, anneal)
+        ]
+        self.dtype = sft.precision(config.dtype)
+        self.forward = sft.compiled(self.model) if config.compile else None
+
+    def step(self, number: int):
+        """Take a step on documents."""
+        c = self.config
+        trunk = number < self.trunk
+        mixture = self.mixtures[0 if number < c.sums_steps else 1 if trunk else 2]
+        length = c.row_tokens if trunk else c.anneal_row_tokens
+        count = max(1, c.step_tokens // length)
+        rows = sft.rows(mixture, self.seed, number, count, length)
+        share = sft.warm_then_fall(
+            number, self.steps, c.warmup, max(c.anneal_steps, self.steps // 4)
+        )
+        sft.set_rate(self.optimizers, share)
+        started = time.perf_counter()
+        got = sft.update(
+            self.model,
+            self.optimizers,
+            rows[:, :-1],
+            rows[:, 1:],
+            grad_clip=c.grad_clip,
+            dtype=self.dtype,
+            forward=self.forward,
+        )
+        return {
+            "step": number,
+            **got,
+            "lr": c.lr * share,
+            "trained_tokens": count * length,
+            "part": "trunk" if trunk else "anneal",
+            "seconds": round(time.perf_counter() - started, 3),
+        }, []
+
+    def report(self, model, tokenizer, out: Path) -> dict:
+        """Measure the gates of a base, or of a student base; write them beside the run card."""
+        found = gates.measure(model, tokenizer, limits=self.limits)
+        trace.write_json(out / "gates.json", found)
+        return {"gates_passed": found["passed"]}
+
+
+class Reinforce(Trainer):
+    """RL: a policy, an optional reference that is refreshed, AdamW without decay."""
+
+    def __init__(self, config: RLConfig, seed: int, source: Path):
+        model, tokenizer = models.load(source)
+        super().__init__(config, seed, model, tokenizer, sft.optimizers(model, config.lr))
+        self.steps = config.steps
+        self.reference = models.load(source)[0].requires_grad_(False) if config.beta else None
+
+    def step(self, number: int):
+        """Take a step of GRPO."""
+        c = self.config
+        if self.reference is not None and number and number % c.reference_refresh == 0:
+            self.reference.load_state_dict(self.model.state_dict())
+        done = rl.step(
+            self.model, self.reference, self.tokenizer, self.optimizers, c, self.seed, number
+        )
+        keep = number % c.trace_every == 0 or number + 1 == c.steps
+        return done.metrics, done.traces if keep else []
+
+    def state(self) -> dict:
+        """As Trainer, with the reference."""
+        more = {} if self.reference is None else {"reference": self.reference.state_dict()}
+        return super().state() | more
+
+    def restore(self, state: dict) -> None:
+        """As Trainer, with the reference."""
+        super().restore(state)
+        if self.reference is not None:
+            self.reference.load_state_dict(state["reference"])
+
+
+class FineTune(Trainer):
+    """SFT of a checkpoint on (prompt, completion) pairs, loss on the completions only."""
+
+    def __init__(self, config: SFTConfig, seed: int, source: Path, pairs: list[tuple[str, str]]):
+        model, tokenizer = models.load(source)
+        super().__init__(config, seed, model, tokenizer, sft.optimizers(model, config.lr))
+        if max(1, config.examples) > len(pairs):
+            raise ValueError(
+                f"examples={config.examples}, but the set has {len(pairs)}: ask for fewer, or make "
+                "a larger set (more steps of its stage)"
+            )
+        pairs = pairs[: config.examples or None]
+        self.examples = len(pairs)
+        prompts = rollout.encode_prompts(model, tokenizer, [prompt for prompt, _ in pairs], 1)
+        told = tokenizer([text for _, text in pairs], add_special_tokens=False)["input_ids"]
+        ends = [[*ids, tokenizer.eos_token_id] for ids in told]
+        self.rows = list(zip(prompts, ends, strict=True))
+        lengths = [len(p) + len(a) for p, a in self.rows]
+        if max(lengths) > model.shape.positions + 1:
+            raise ValueError(
+                f"an example of {max(lengths)} tokens, but this model accepts at most "
+                f"{model.shape.positions}: leave such examples out of the set"
+            )
+        self.batches = list(sft.alike(lengths, config.batch, config.passes, seed))
+        self.steps = len(self.batches)
+        self.dtype = sft.precision(config.dtype)
+
+    def step(self, number: int):
+        """Take a step on a batch of pairs."""
+        c = self.config
+        share = sft.warm_then_fall(number, self.steps, c.warmup, self.steps)
+        sft.set_rate(self.optimizers, share)
+        started = time.perf_counter()
+        rows = [self.rows[i] for i in self.batches[number]]
+        ids, labels = sft.pairs(rows, self.tokenizer.pad_token_id)
+        got = sft.update(
+            self.model, self.optimizers, ids, labels, grad_clip=c.grad_clip, dtype=self.dtype
+        )
+        return {
+            "step": number,
+            **got,
+            "lr": c.lr * share,
+            "trained_tokens": sum(len(answer) for _, answer in rows),
+            "seconds": round(time.perf_counter() - started, 3),
+        }, []
+
+    def report(self, model, tokenizer, out: Path) -> dict:
+        """Return how many examples were learnt from."""
+        return {"examples": self.examples}
+
+
+class Chat(FineTune):
+    """SFT of the base on what the chat model is asked later."""
+
+    def __init__(self, config: SFTConfig, seed: int, source: Path):
+        super().__init__(config, seed, source, actors.demonstrations(config.examples, seed))
+
+    def report(self, model, tokenizer, out: Path) -> dict:
+        """Measure how often the judge errs, on pairs of dev keys."""
+        judge = actors.error_rate(model, tokenizer, 400, self.seed)
+        return super().report(model, tokenizer, out) | {"judge": judge}
+
+
+def trainer(name: str, config, seed: int, sources: dict[str, Path]):
+    """Return the trainer of a stage; `sources` are the folders that it needs, by stage."""
+    if isinstance(config, PretrainConfig):
+        return Pretrain(name, config, seed, next(iter(sources.values()), None))
+    if name == "chat":
+        return Chat(config, seed, sources["base"])
+    first, *others = sources.values()
+    if isinstance(config, RLConfig):
+        return Reinforce(config, seed, first)
+    if isinstance(config, CurateConfig):
+        return Curate(name, config, seed, first, *others)
+    pairs = [(row.prompt, row.completion) for row in sets.read(others[0])]
+    return FineTune(config, seed, first, pairs)
+
+
+class Curate:
+    """Data of a model's own answers, batch by batch: `cold-start-data` or `rejection-sampling`."""
+
+    forks_at = None
+
+    def __init__(self, name: str, config: CurateConfig, seed: int, source: Path, chat: Path):
+        self.name, self.config, self.seed, self.steps = name, config, seed, config.steps
+        self.model, self.tokenizer = models.load(source)
+        self.chat = models.load(chat)
+        self.make = curate.cold_start if name == "cold-start-data" else curate.rejection
+        self.rows: list[sets.Row] = []
+        self.questions: list[str] = []
+        self.pairs: list[dict] = []
+        self.counts: Counter[str] = Counter()
+
+    def step(self, number: int):
+        """Make one batch."""
+        started = time.perf_counter()
+        got = self.make(self.model, self.tokenizer, self.chat, self.config, self.seed, number)
+        self.rows += got.rows
+        self.questions += got.questions
+        self.pairs += got.pairs
+        self.counts.update(got.counts)
+        return {
+            "step": number,
+            **got.counts,
+            "rows": len(got.rows),
+            "seconds": round(time.perf_counter() - started, 3),
+        }, []
+
+    def state(self) -> dict:
+        """Return what was made so far."""
+        made = {
+            "rows": [dataclasses.asdict(row) for row in self.rows],
+            "questions": self.questions, "pairs": self.pairs, "counts": dict(self.counts),
+        }  # fmt: skip
+        return {"made": json.dumps(made)}
+
+    def restore(self, state: dict) -> None:
+        """Go on after what was made."""
+        made = json.loads(state["made"])
+        self.rows = [sets.Row(**row) for row in made["rows"]]
+        self.questions, self.pairs = made["questions"], made["pairs"]
+        self.counts = Counter(made["counts"])
+
+    def leave(self, out: Path, preset: Preset) -> dict:
+        """Write the set without duplicates and without what is evaluated on, its card, and the
+        rewritten pairs; return its checksum."""
+        clean, dropped = sets.decontaminate(self.rows, self.questions)
+        rows = sets.distinct(clean)
+        counts = {k: v for k, v in self.counts.items() if k != "tokens"}
+        sets.write(
+            out / "data", rows, toll=counts, decontaminated=dropped,
+            duplicates_removed=len(clean) - len(rows),
+        )  # fmt: skip
+        if self.pairs:
+            told = b"".join(trace.encode(pair) + b"\n" for pair in self.pairs)
+            trace.write_bytes(out / "rewritten.jsonl", told)
+        return {"data": {"sha256": runs.checksum(out / "data"), "rows": len(rows)}}
