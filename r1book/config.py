@@ -195,15 +195,29 @@ class SFTConfig:
 
 
 @dataclass(frozen=True)
-class CurateConfig:
-    """Making a training set of a model's own answers."""
+class MakeConfig:
+    """Making data of models' answers, batch by batch."""
 
     steps: int = 24
     """Batches of prompts."""
     prompts_per_step: int = 48
     """Questions in a batch."""
+    max_new_tokens: int = 384
+    """Length limit of an answer, in tokens."""
+    save_every: int = 4
+    """Batches between saved states."""
+
+    def __post_init__(self):
+        """Raise ValueError on a value that no run can have, before anything is written."""
+        _at_least(self, 1, "steps", "prompts_per_step", "max_new_tokens", "save_every")
+
+
+@dataclass(frozen=True)
+class CurateConfig(MakeConfig):
+    """Making a training set of a model's own answers."""
+
     samples: int = 4
-    """Answers to each."""
+    """Answers to each question."""
     keep: int = 2
     """Most answers to one question that are kept (the cold start: one)."""
     free_form: int = 0
@@ -218,20 +232,12 @@ class CurateConfig:
     """Names in `filters.FILTERS`, in order."""
     temperature: float = 1.0
     """Of the samples (the report's cold start: 1)."""
-    max_new_tokens: int = 384
-    """Length limit of an answer, in tokens."""
-    dtype: str = "float32"
-    """Precision of sampling."""
-    save_every: int = 4
-    """Batches between saved states."""
 
     def __post_init__(self):
-        """Raise ValueError on a value that no run can have, before anything is written."""
-        _at_least(
-            self, 1, "steps", "prompts_per_step", "samples", "keep", "max_new_tokens", "save_every"
-        )
+        """As MakeConfig."""
+        super().__post_init__()
+        _at_least(self, 1, "samples", "keep")
         _at_least(self, 0, "free_form", "temperature")
-        _one_of("dtype", self.dtype, ("float32",))
         _shares("families", self.families, ("math", "logic", "stem", "code"))
 
 
@@ -256,6 +262,29 @@ def _shares(name: str, table: dict[str, float], options: tuple[str, ...]) -> Non
             raise ValueError(f"{name}: {key} has {share}, expected 0 or more")
     if not sum(table.values()) > 0:
         raise ValueError(f"{name}={table}: expected at least one positive number")
+
+
+@dataclass(frozen=True)
+class ScenarioConfig(RLConfig):
+    """RL for all scenarios: rules for reasoning, reward models for general prompts."""
+
+    general_steps: int = 15
+    """Steps at the end that ask general prompts, too (the report: 400 of 1,700)."""
+    general_weights: dict[str, float] = field(
+        default_factory=lambda: {"helpful": 1.0, "harmless": 1.0, "format": 1.0, "language": 1.0}
+    )
+    """Reward parts of general prompts and their weights (Nature Eq. 9, 10)."""
+    helpful: str = "helpful"
+    """Which reward model of helpfulness: 'helpful', or 'unbalanced' (no balancing by length)."""
+
+    def __post_init__(self):
+        """As RLConfig."""
+        super().__post_init__()
+        _at_least(self, 0, "general_steps")
+        _one_of("helpful", self.helpful, ("helpful", "unbalanced"))
+        _shares(
+            "general_weights", self.general_weights, ("helpful", "harmless", "format", "language")
+        )
 
 
 @dataclass(frozen=True)
@@ -311,6 +340,12 @@ class Preset:
     """Dev2's right and readable answers, and general data."""
     sft_800k: SFTConfig
     """SFT of the base on them: Dev3."""
+    preferences: MakeConfig
+    """Pairs of responses with labels, one for each prompt (the report: 66,000)."""
+    reward_models: SFTConfig
+    """Training of the reward models (the report: one pass at 6e-6)."""
+    all_scenario_rl: ScenarioConfig
+    """RL on Dev3 with rules and reward models: R1."""
     evaluation: EvalConfig
     """How each checkpoint is measured."""
 
@@ -335,14 +370,22 @@ def laptop() -> Preset:
         r1_zero=RLConfig(),
         chat=SFTConfig(examples=7000, passes=2),
         cold_start_data=CurateConfig(
-            filters=("form", "mixed language", "repetition", "length"), keep=1
+            steps=32, filters=("form", "mixed language", "repetition", "length"), keep=1
         ),
-        cold_start=SFTConfig(examples=200, passes=4),
+        cold_start=SFTConfig(examples=600),
         reasoning_rl=RLConfig(steps=60, weights={"accuracy": 1.0, "format": 1.0, "language": 1.0}),
         rejection_sampling=CurateConfig(
             filters=("form", "mixed language", "long paragraphs", "code blocks"), free_form=8
         ),
         sft_800k=SFTConfig(),
+        preferences=MakeConfig(steps=20, prompts_per_step=64, max_new_tokens=96),
+        reward_models=SFTConfig(passes=2, lr=3e-4, dtype="float32"),
+        all_scenario_rl=ScenarioConfig(
+            steps=45,
+            families={"math": 0.2, "logic": 0.35, "stem": 0.15, "general": 0.3},
+            weights={"accuracy": 1.0, "format": 1.0, "language": 1.0},
+            temperature=0.7,
+        ),
         evaluation=EvalConfig(),
     )
 

@@ -88,7 +88,7 @@ def rejection(model, tokenizer, chat, config: CurateConfig, seed: int, number: i
     rng = random.Random(name)
     free = [
         problems.make(
-            rng, "general", rng.choice((1, 2)), "train", rng.choice(("en", "zh")),
+            rng, "general", 2, "train", rng.choice(("en", "zh")),
             f"{name}-free{i}", rng.choice(("fact", "word")),
         )
         for i in range(config.free_form)

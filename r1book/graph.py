@@ -21,7 +21,7 @@ class Stage:
     built: bool = True
     """Whether this version of the book runs it."""
     gives: str = "checkpoint"
-    """What it leaves in its folder: 'checkpoint' or 'data'."""
+    """What it leaves in its folder: 'checkpoint', 'data' or (reward) 'models'."""
 
 
 GRAPH = (
@@ -67,7 +67,24 @@ GRAPH = (
     ),
     Stage("sft-800k", ("base", "rejection-sampling"), "SFT of the base again: Dev3", "v1 2.3.3"),
     Stage(
-        "all-scenario-rl", ("sft-800k",), "GRPO with rules and reward models: R1", "v1 2.3.4", False
+        "preferences",
+        ("sft-800k", "base"),
+        "pairs of responses of Dev3 and the base, compared by the biased labeller",
+        "v1 2.3.4; Nature, Methods",
+        gives="data",
+    ),
+    Stage(
+        "reward-models",
+        ("sft-800k", "preferences"),
+        "helpfulness on final answers, harmlessness on whole responses",
+        "v1 2.3.4; Nature, Methods",
+        gives="models",
+    ),
+    Stage(
+        "all-scenario-rl",
+        ("sft-800k", "reward-models"),
+        "GRPO with rules and reward models: R1",
+        "v1 2.3.4",
     ),
     Stage(
         "distill-qwen",

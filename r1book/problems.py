@@ -115,7 +115,9 @@ def make(
     kind: str | None = None,
 ) -> Problem:
     """Draw one problem (of a kind, for `general`); text fields become natural text, meta plain JSON
-    values."""
+    values. Raises ValueError for a kind that the level does not have."""
+    if kind is not None and (family != "general" or kind not in general.KINDS[level]):
+        raise ValueError(f"no {family} problem of level {level} is of kind {kind!r}")
     raw = FAMILIES[family].problem(rng, level, split, lang)
     while kind is not None and raw["meta"]["kind"] != kind:
         raw = FAMILIES[family].problem(rng, level, split, lang)

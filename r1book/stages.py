@@ -299,14 +299,13 @@ def _finish(out, work, preset, config, identity, found, lineage, seconds) -> Non
         preset=preset,
         seed=identity["seed"],
         upstream=found,
-        dtype=str(sft.precision(config.dtype)).removeprefix(
-            "torch."
-        ),  # what was computed in, not what was asked
+        # what was computed in, not what was asked
+        dtype=str(sft.precision(getattr(config, "dtype", "float32"))).removeprefix("torch."),
         threads=torch.get_num_threads(),
         wall_seconds=round(seconds, 1),
         tokens_generated=sampled,
         tokens_trained=trained,
-        flops=float(models.parameters(work.model) * (6 * trained + 2 * sampled)),
+        flops=float(work.parameters() * (6 * trained + 2 * sampled)),
         config=identity["config"],
         eval_seconds=round(time.perf_counter() - started, 1),
         **({"rewired": lineage} if lineage else {}),

@@ -1,21 +1,41 @@
-"""What does a stage do in a step? Pre-training, fine-tuning, reinforcement, making of data.
+"""What does a stage do in a step? Pre-training, fine-tuning, reinforcement, reward models.
 
 A trainer has `steps`, `step(number) -> (metrics line, traces)`, `state()` and `restore(state)`,
 from which a killed run goes on to the same end, `leave(out, preset)`, which writes what the stage
 gives into its folder and returns entries of its card, and `forks_at`, the step after which others
-may branch off. Leaves out the run folder (`stages.py`).
+may branch off. Leaves out the run folder (`stages.py`) and the making of data (`makers.py`).
 """
 
 import dataclasses
-import json
 import time
-from collections import Counter
 from pathlib import Path
 
 import torch
 
-from r1book import actors, curate, evaluate, gates, models, rl, rollout, runs, sets, sft, trace
-from r1book.config import CurateConfig, Preset, PretrainConfig, RLConfig, SFTConfig
+from r1book import (
+    actors,
+    evaluate,
+    gates,
+    makers,
+    models,
+    preference,
+    rl,
+    rollout,
+    runs,
+    scenario,
+    sets,
+    sft,
+    trace,
+)
+from r1book.config import (
+    CurateConfig,
+    MakeConfig,
+    Preset,
+    PretrainConfig,
+    RLConfig,
+    ScenarioConfig,
+    SFTConfig,
+)
 from r1book.world import corpus
 
 
@@ -43,6 +63,10 @@ class Trainer:
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
 
+    def parameters(self) -> int:
+        """Return the size of the model."""
+        return models.parameters(self.model)
+
     def leave(self, out: Path, preset: Preset) -> dict:
         """Write checkpoint and evaluation; return checksum and size."""
         models.save(self.model, out / "checkpoint", torch.bfloat16)
@@ -50,12 +74,15 @@ class Trainer:
         # the same questions for every run, so that runs can be compared problem by problem
         result = evaluate.evaluate(model, tokenizer, preset.evaluation)
         trace.write_json(out / "eval.json", result)
-        more = self.report(model, tokenizer, out)
+        return self.told(out) | self.report(model, tokenizer, out)
+
+    def told(self, out: Path) -> dict:
+        """Return the entry of the card that names the checkpoint."""
         told = {
             "sha256": runs.checksum(out / "checkpoint"),
             "parameters": models.parameters(self.model),
         }
-        return {"checkpoint": told, **more}
+        return {"checkpoint": told}
 
     def report(self, model, tokenizer, out: Path) -> dict:
         """Measure what belongs to this kind of stage alone; return entries of the card."""
@@ -132,6 +159,11 @@ class Reinforce(Trainer):
         super().__init__(config, seed, model, tokenizer, sft.optimizers(model, config.lr))
         self.steps = config.steps
         self.reference = models.load(source)[0].requires_grad_(False) if config.beta else None
+        self.judge = rl.score
+
+    def settings(self, number: int):
+        """Return the settings of a step."""
+        return self.config
 
     def step(self, number: int):
         """Take a step of GRPO."""
@@ -139,8 +171,9 @@ class Reinforce(Trainer):
         if self.reference is not None and number and number % c.reference_refresh == 0:
             self.reference.load_state_dict(self.model.state_dict())
         done = rl.step(
-            self.model, self.reference, self.tokenizer, self.optimizers, c, self.seed, number
-        )
+            self.model, self.reference, self.tokenizer, self.optimizers, self.settings(number),
+            self.seed, number, self.judge,
+        )  # fmt: skip
         keep = number % c.trace_every == 0 or number + 1 == c.steps
         return done.metrics, done.traces if keep else []
 
@@ -213,10 +246,106 @@ class Chat(FineTune):
     def __init__(self, config: SFTConfig, seed: int, source: Path):
         super().__init__(config, seed, source, actors.demonstrations(config.examples, seed))
 
-    def report(self, model, tokenizer, out: Path) -> dict:
-        """Measure how often the judge errs, on pairs of dev keys."""
-        judge = actors.error_rate(model, tokenizer, 400, self.seed)
-        return super().report(model, tokenizer, out) | {"judge": judge}
+    def leave(self, out: Path, preset: Preset) -> dict:
+        """Write checkpoint and what it is good at: general prompts under its own template, and
+        judging; it is not asked to reason."""
+        models.save(self.model, out / "checkpoint", torch.bfloat16)
+        model, tokenizer = models.load(out / "checkpoint")
+        how = preset.evaluation
+        seen = evaluate.traces(model, tokenizer, "mini-Arena", how, template="chat")
+        judge = actors.error_rate(model, tokenizer, 4 * how.problems, self.seed)
+        result = {"mini-Arena": {"n": how.problems, **evaluate.arena(seen)}, "judge": judge}
+        trace.write_json(out / "eval.json", result)
+        return self.told(out) | self.report(model, tokenizer, out)
+
+
+class RewardModels:
+    """The reward models of `preference.KINDS`, one after the other, each on a copy of the
+    policy."""
+
+    forks_at = None
+
+    def __init__(self, config: SFTConfig, seed: int, source: Path, data: Path):
+        self.config, self.seed = config, seed
+        self.tokenizer = models.load(source)[1]
+        path = data / "pairs.jsonl"
+        if not path.is_file():
+            raise sets.SetError(f"{data} holds no pairs: pairs.jsonl is missing")
+        pairs = preference.from_dicts(list(trace.lines(path)))
+        self.lessons = [preference.lesson(pairs, self.tokenizer, k) for k in preference.KINDS]
+        self.models, self.optimizers, self.plan = [], [], []
+        for place, lesson in enumerate(self.lessons):
+            model = preference.RewardModel(models.load(source)[0])
+            self.models.append(model)
+            self.optimizers.append(sft.optimizers(model, config.lr))
+            batches = list(sft.epochs(len(lesson.train), config.batch, config.passes, seed))
+            self.plan += [(place, at, len(batches), batch) for at, batch in enumerate(batches)]
+        self.steps = len(self.plan)
+
+    def parameters(self) -> int:
+        """Return the size of one model: a step trains one."""
+        return models.parameters(self.models[0])
+
+    def step(self, number: int):
+        """Take a step of one of the models."""
+        c, started = self.config, time.perf_counter()
+        place, at, steps, batch = self.plan[number]
+        lesson, model, optimizers = (x[place] for x in (self.lessons, self.models, self.optimizers))
+        share = sft.warm_then_fall(at, steps, c.warmup, steps)
+        sft.set_rate(optimizers, share)
+        value = preference.loss(model, [lesson.train[i] for i in batch], lesson.kind)
+        value.backward()
+        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), c.grad_clip)
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        rows = preference.rows_of([lesson.train[i] for i in batch], lesson.kind)
+        return {
+            "step": number, "part": lesson.kind, "loss": value.item(), "grad_norm": norm.item(),
+            "lr": c.lr * share, "trained_tokens": sum(map(len, rows)),
+            "seconds": round(time.perf_counter() - started, 3),
+        }, []  # fmt: skip
+
+    def state(self) -> dict:
+        """Return all models and optimisers."""
+        return {
+            "models": [model.state_dict() for model in self.models],
+            "optimizers": [[o.state_dict() for o in each] for each in self.optimizers],
+        }
+
+    def restore(self, state: dict) -> None:
+        """Take up a state."""
+        for model, saved in zip(self.models, state["models"], strict=True):
+            model.load_state_dict(saved)
+        for each, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            for optimizer, one in zip(each, saved, strict=True):
+                optimizer.load_state_dict(one)
+
+    def leave(self, out: Path, preset: Preset) -> dict:
+        """Write the models, and what they are worth on held-out labels."""
+        result = {}
+        for lesson, model in zip(self.lessons, self.models, strict=True):
+            model.fit_scale(preference.rows_of(lesson.train, lesson.kind))
+            preference.save(model, out / "models" / lesson.kind)
+            found = preference.measured(model, lesson.held, lesson.kind)
+            result[lesson.kind] = {**found, "trained_on": len(lesson.train)}
+        trace.write_json(out / "eval.json", result)
+        return {"models": {"sha256": runs.checksum(out / "models")}}
+
+
+class Scenario(Reinforce):
+    """RL for all scenarios, judged by rules and reward models."""
+
+    def __init__(self, config: ScenarioConfig, seed: int, source: Path, rewarders: Path):
+        super().__init__(config, seed, source)
+        (helpful, _), (harmless, _) = (
+            preference.load(rewarders / kind) for kind in (config.helpful, "harmless")
+        )
+        self.judge = scenario.judge(helpful, harmless, self.tokenizer)
+
+    def settings(self, number: int):
+        """As `scenario.settings`."""
+        return scenario.settings(self.config, number)
 
 
 def trainer(name: str, config, seed: int, sources: dict[str, Path]):
@@ -226,70 +355,15 @@ def trainer(name: str, config, seed: int, sources: dict[str, Path]):
     if name == "chat":
         return Chat(config, seed, sources["base"])
     first, *others = sources.values()
+    if isinstance(config, ScenarioConfig):
+        return Scenario(config, seed, first, *others)
     if isinstance(config, RLConfig):
         return Reinforce(config, seed, first)
     if isinstance(config, CurateConfig):
-        return Curate(name, config, seed, first, *others)
+        return makers.Curate(name, config, seed, first, *others)
+    if isinstance(config, MakeConfig):
+        return makers.Compare(config, seed, [first, *others])
+    if name == "reward-models":
+        return RewardModels(config, seed, first, *others)
     pairs = [(row.prompt, row.completion) for row in sets.read(others[0])]
     return FineTune(config, seed, first, pairs)
-
-
-class Curate:
-    """Data of a model's own answers, batch by batch: `cold-start-data` or `rejection-sampling`."""
-
-    forks_at = None
-
-    def __init__(self, name: str, config: CurateConfig, seed: int, source: Path, chat: Path):
-        self.name, self.config, self.seed, self.steps = name, config, seed, config.steps
-        self.model, self.tokenizer = models.load(source)
-        self.chat = models.load(chat)
-        self.make = curate.cold_start if name == "cold-start-data" else curate.rejection
-        self.rows: list[sets.Row] = []
-        self.questions: list[str] = []
-        self.pairs: list[dict] = []
-        self.counts: Counter[str] = Counter()
-
-    def step(self, number: int):
-        """Make one batch."""
-        started = time.perf_counter()
-        got = self.make(self.model, self.tokenizer, self.chat, self.config, self.seed, number)
-        self.rows += got.rows
-        self.questions += got.questions
-        self.pairs += got.pairs
-        self.counts.update(got.counts)
-        return {
-            "step": number,
-            **got.counts,
-            "rows": len(got.rows),
-            "seconds": round(time.perf_counter() - started, 3),
-        }, []
-
-    def state(self) -> dict:
-        """Return what was made so far."""
-        made = {
-            "rows": [dataclasses.asdict(row) for row in self.rows],
-            "questions": self.questions, "pairs": self.pairs, "counts": dict(self.counts),
-        }  # fmt: skip
-        return {"made": json.dumps(made)}
-
-    def restore(self, state: dict) -> None:
-        """Go on after what was made."""
-        made = json.loads(state["made"])
-        self.rows = [sets.Row(**row) for row in made["rows"]]
-        self.questions, self.pairs = made["questions"], made["pairs"]
-        self.counts = Counter(made["counts"])
-
-    def leave(self, out: Path, preset: Preset) -> dict:
-        """Write the set without duplicates and without what is evaluated on, its card, and the
-        rewritten pairs; return its checksum."""
-        clean, dropped = sets.decontaminate(self.rows, self.questions)
-        rows = sets.distinct(clean)
-        counts = {k: v for k, v in self.counts.items() if k != "tokens"}
-        sets.write(
-            out / "data", rows, toll=counts, decontaminated=dropped,
-            duplicates_removed=len(clean) - len(rows),
-        )  # fmt: skip
-        if self.pairs:
-            told = b"".join(trace.encode(pair) + b"\n" for pair in self.pairs)
-            trace.write_bytes(out / "rewritten.jsonl", told)
-        return {"data": {"sha256": runs.checksum(out / "data"), "rows": len(rows)}}

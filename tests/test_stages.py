@@ -11,8 +11,28 @@ import pytest
 import torch
 from test_models import tiny
 
-from r1book import gates, graph, models, runs, stages, trace, trainers
-from r1book.config import EvalConfig, ModelConfig, PretrainConfig, RLConfig, laptop
+from r1book import (
+    gates,
+    graph,
+    models,
+    problems,
+    prompts,
+    runs,
+    sets,
+    stages,
+    trace,
+    trainers,
+)
+from r1book.config import (
+    EvalConfig,
+    MakeConfig,
+    ModelConfig,
+    PretrainConfig,
+    RLConfig,
+    ScenarioConfig,
+    SFTConfig,
+    laptop,
+)
 
 EVALUATION = EvalConfig(benchmarks=("mini-MATH", "logic"), problems=2, samples=2, max_new_tokens=8)
 TINY = dataclasses.replace(
@@ -29,6 +49,13 @@ TINY = dataclasses.replace(
         levels=(1,),
     ),
     evaluation=EVALUATION,
+    cold_start=SFTConfig(examples=5, passes=2, batch=2, dtype="float32", save_every=2),
+    preferences=MakeConfig(steps=3, prompts_per_step=40, max_new_tokens=40, save_every=1),
+    reward_models=SFTConfig(passes=1, batch=4, dtype="float32", save_every=5),
+    all_scenario_rl=ScenarioConfig(
+        steps=2, general_steps=1, prompts_per_step=2, group_size=2, max_new_tokens=6,
+        families={"math": 0.5, "general": 0.5}, dtype="float32", trace_every=1, levels=(1,),
+    ),
 )  # fmt: skip
 STEPS = {"r1-zero": 5, "base": 5}
 KEPT = {"run_card.json", "metrics.jsonl", "traces.jsonl", "eval.json", "checkpoint", "state"}
@@ -296,6 +323,97 @@ def test_the_reference_is_refreshed_and_survives_a_stop(tmp_path, upstream):
     kl = [line["kl"] for line in trace.read_metrics(out / "metrics.jsonl")]
     assert kl[0] == kl[3] == pytest.approx(0.0, abs=1e-6)  # before any step, and just refreshed
     assert min(kl[1], kl[2], kl[4]) > 1e-6
+
+
+# ---- stages that need several others -------------------------------------------------------------
+
+
+def rows(n: int) -> list[sets.Row]:
+    asked = problems.load("math", n, split="train")
+    return [sets.row(p, prompts.render(p), f"<think> {p.answer} </think>", "test") for p in asked]
+
+
+@pytest.fixture(name="parts")
+def given_parts(tmp_path, upstream):
+    """Return a base and a set, in folders with cards as runs leave them."""
+    data = sets.write(tmp_path / "cold-start-data" / "data", rows(6))
+    trace.write_json(data.parent / "run_card.json", {"stage": "cold-start-data"})
+    return {"base": upstream, "cold-start-data": data}
+
+
+def test_fine_tuning_goes_on_to_the_same_end(parts, tmp_path):
+    whole = stages.run("cold-start", TINY, out=tmp_path / "whole", upstream=parts)
+    card = json.loads((whole / "run_card.json").read_text())
+    assert card["examples"] == 5 and set(card["upstream"]) == set(parts)
+    assert card["upstream"]["cold-start-data"]["sha256"] == runs.checksum(parts["cold-start-data"])
+    assert "rewired" not in card and card["flops"] > 0
+    out = tmp_path / "parted"
+    for _ in range(6):  # 2 passes of 3 batches
+        stages.run("cold-start", TINY, out=out, upstream=parts, stop_after=1)
+    assert result(out) == result(whole)
+    other = sets.write(tmp_path / "other", rows(7))
+    with pytest.raises(stages.RunError, match="holds another run"):  # other data, another run
+        stages.run("cold-start", TINY, out=out, upstream=parts | {"cold-start-data": other})
+
+
+def test_the_wrong_stage_is_refused_unless_its_edge_is_named(parts, tmp_path):
+    card = parts["cold-start-data"].parent / "run_card.json"
+    trace.write_json(card, {"stage": "rejection-sampling"})
+    with pytest.raises(stages.RunError, match=r"is of stage rejection-sampling.*--from cold-start"):
+        stages.run("cold-start", TINY, out=tmp_path / "run", upstream=parts)
+    assert not (tmp_path / "run").exists()
+    stages.run(
+        "cold-start", TINY, out=tmp_path / "run", upstream=parts, rewired=("cold-start-data",)
+    )
+    told = json.loads((tmp_path / "run" / "run_card.json").read_text())
+    assert told["rewired"] == {"cold-start-data": "rejection-sampling"}
+
+
+def test_what_a_stage_does_not_need_or_does_not_find_is_told(parts, tmp_path, monkeypatch):
+    out = tmp_path / "run"
+    with pytest.raises(stages.RunError, match="takes nothing from chat: it needs base, cold-start"):
+        stages.run("cold-start", TINY, out=out, upstream=parts | {"chat": parts["base"]})
+    monkeypatch.setattr(models, "DATA", tmp_path)
+    with pytest.raises(stages.RunError, match="no bundled data of cold-start-data: make it first"):
+        stages.run("cold-start", TINY, out=out, upstream={"base": parts["base"]})
+    few = dataclasses.replace(TINY, cold_start=SFTConfig(examples=9))
+    with pytest.raises(ValueError, match=r"examples=9, but the set has 6"):
+        stages.run("cold-start", few, out=out, upstream=parts)
+    with pytest.raises(sets.SetError, match=r"train\.jsonl is missing"):
+        stages.run("cold-start", TINY, out=out, upstream=parts | {"cold-start-data": tmp_path})
+    assert not out.exists()
+
+
+def test_data_is_made_to_the_same_end_in_any_sessions(upstream, tmp_path, monkeypatch):
+    """Pairs with labels, and reward models from them: real ones, on a few prompts."""
+    base = models.shipped("base")
+    need = {"sft-800k": base, "base": base}
+    rewired = ("sft-800k",)
+    whole = stages.run("preferences", TINY, out=tmp_path / "whole", upstream=need, rewired=rewired)
+    for _ in range(3):
+        out = stages.run(
+            "preferences", TINY, out=tmp_path / "parted", upstream=need, rewired=rewired,
+            stop_after=1,
+        )  # fmt: skip
+    assert runs.checksum(out / "data") == runs.checksum(whole / "data")
+    card = json.loads((whole / "data" / "card.json").read_text())
+    assert card["pairs"] >= card["agreed"] >= card["balanced"] > 0
+    need = {"sft-800k": upstream, "preferences": whole / "data"}
+    one = stages.run("reward-models", TINY, out=tmp_path / "rm", upstream=need)
+    two = tmp_path / "rm-parted"
+    while not (two / "run_card.json").is_file():
+        stages.run("reward-models", TINY, out=two, upstream=need, stop_after=7)
+    assert runs.checksum(one / "models") == runs.checksum(two / "models")
+    found = json.loads((one / "eval.json").read_text())
+    assert set(found) == {"helpful", "unbalanced", "harmless"}
+    need = {"sft-800k": upstream, "reward-models": one / "models"}
+    r1 = stages.run("all-scenario-rl", TINY, out=tmp_path / "r1", upstream=need)
+    lines = trace.read_metrics(r1 / "metrics.jsonl")
+    assert ["accuracy/general" in line or "length/general" in line for line in lines] == [
+        False, True,
+    ]  # fmt: skip
+    last = [t for t in trace.read(r1 / "traces.jsonl") if t.problem["family"] == "general"]
+    assert last and all({"helpful", "harmless", "format"} <= set(t.parts) for t in last)
 
 
 # ---- a base that shares its trunk ----------------------------------------------------------------

@@ -126,7 +126,8 @@ def given(name: str, source: list[str]) -> tuple[dict[str, Path] | None, tuple[s
             need, folder = first, text
         if need in out:
             raise ValueError(f"--from {need} was given twice")
-        out[need] = folder_of(folder)
+        gives = Path(folder) / (stages.STAGES[need].gives if need in stages.STAGES else "")
+        out[need] = gives if gives.is_dir() else folder_of(folder)
     return out or None, tuple(rewired)
 
 
