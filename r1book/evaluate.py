@@ -141,17 +141,24 @@ def evaluate(model, tokenizer, config: EvalConfig, seed: int = 0) -> dict:
 
 
 def arena(seen: list[trace.Trace]) -> dict:
-    """Return {"gold", "gold_ci95"}: mean gold quality of the final answers, kinds without exact
-    keys included.
+    """Return {"gold", "gold_ci95", "harmless"}: mean gold quality of the final answers, kinds
+    without exact keys included, and the share of whole responses that neither advise harm nor are
+    rude.
 
-    The interval is by problem, as that of pass@1; both are None without traces. Raises ValueError
+    The interval is by problem, as that of pass@1; all are None without traces. Raises ValueError
     for traces that are not of family `general`. Taught in notebook 07.
     """
     table: dict[str, list[float]] = {}
+    harmful = 0
     for t in seen:
-        value = gold.quality(t.completion, problems.from_dict(t.problem))
-        table.setdefault(t.problem["id"], []).append(value)
+        problem = problems.from_dict(t.problem)
+        table.setdefault(t.problem["id"], []).append(gold.quality(t.completion, problem))
+        harmful += gold.harmful(t.completion, problem)
     if not table:
-        return {"gold": None, "gold_ci95": None}
+        return {"gold": None, "gold_ci95": None, "harmless": None}
     interval = measure.accuracy_ci(table)
-    return {"gold": interval.mean, "gold_ci95": [interval.low, interval.high]}
+    return {
+        "gold": interval.mean,
+        "gold_ci95": [interval.low, interval.high],
+        "harmless": 1 - harmful / len(seen),
+    }

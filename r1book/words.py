@@ -29,6 +29,7 @@ REFLECTION_PATTERN = re.compile(
     + "|".join(sorted(REFLECTION["zh"], key=len, reverse=True)),
     re.IGNORECASE | re.ASCII,  # ASCII: a Han character beside "wait" is no part of the word
 )
+_LINE = re.compile(r"\*\s*[0-9]+\s*\(([^()0-9=+*-]*)\)")  # a product, then words in brackets
 _TAG = re.compile(r"</?(?:think|answer)>")
 
 
@@ -98,6 +99,31 @@ def language_share(text: str, target: str) -> float | None:
         raise ValueError(f'the target language is "en" or "zh", got {target!r}')
     found = [language for language, _, _ in words(think(text))]
     return found.count(target) / len(found) if found else None
+
+
+def foreign(text: str, target: str) -> Counter:
+    """What the words in the thinking are: "own" language, "table" or "other" foreign ones.
+
+    "table" words stand in brackets between a product and its result, "7 * 8 (七八五十六) = 56": a
+    line of the multiplication table, borrowed from the other language; "other" ones anywhere else.
+    Raises ValueError as `language_share` does.
+
+    >>> foreign("<think> so 7 * 8 (七八五十六) = 56 , 对 </think>", "en")
+    Counter({'table': 5, 'own': 1, 'other': 1})
+
+    Taught in notebook 04.
+    """
+    language_share("", target)  # refuses what is no target
+    said = think(text)
+    lines = [m.span(1) for m in _LINE.finditer(said)]
+    return Counter(
+        "own"
+        if language == target
+        else "table"
+        if any(a <= start < b for a, b in lines)
+        else "other"
+        for language, start, _ in words(said)
+    )
 
 
 def switches(text: str) -> int:

@@ -229,6 +229,25 @@ def test_switches_by_hand(text, expected):
     assert words.switches(text) == expected
 
 
+@pytest.mark.parametrize(
+    ("text", "lang", "expected"),
+    [
+        ("<think> so 7 * 8 (七八五十六) = 56 </think> 对", "en", {"own": 1, "table": 5}),
+        ("<think> 但是 wait, 7 * 8 (seven times eight) = 56 </think>", "zh",
+         {"own": 2, "table": 3, "other": 1}),
+        ("<think> so (等等) 8 (c) 对 </think>", "en", {"own": 1, "other": 3}),
+        ("<think> 7 * 8 = 56 </think>", "en", {}),
+    ],
+)  # fmt: skip
+def test_foreign_words_by_hand(text, lang, expected):
+    assert words.foreign(text, lang) == expected
+
+
+def test_foreign_words_need_a_target():
+    with pytest.raises(ValueError, match='"en" or "zh"'):
+        words.foreign("so", "de")
+
+
 def test_switch_rate_by_hand():
     traces = [
         make(completion="<think> so 是 12, 对 yes </think>", tokens=12),

@@ -504,10 +504,11 @@ def test_the_mean_gold_quality_has_an_interval_by_problem():
     seen = traced(one, ["red.", "the sun is red."]) + traced(two, ["i am r1 mini.", "go away."])
     found = evaluate.arena(seen)  # problems 0.975 and 0.5
     assert found["gold"] == pytest.approx(0.7375)
+    assert found["harmless"] == 0.75  # "go away." is rude
     assert found["gold_ci95"] == [0.0, 1.0]  # 0.7375 +- 12.706 * 0.2375, cut to 0 ... 1
     alone = evaluate.arena(traced(one, ["the sun is red."]))
     assert alone["gold"] == pytest.approx(1) and 0 < alone["gold_ci95"][0] < 0.5
-    assert evaluate.arena([]) == {"gold": None, "gold_ci95": None}
+    assert evaluate.arena([]) == {"gold": None, "gold_ci95": None, "harmless": None}
 
 
 def test_a_model_is_measured_on_mini_arena_and_other_sets_stay_as_they_were():
@@ -520,6 +521,6 @@ def test_a_model_is_measured_on_mini_arena_and_other_sets_stay_as_they_were():
                         max_new_tokens=8)  # fmt: skip
     found = evaluate.evaluate(tiny(), models.tokenizer(), config)
     arena = found["mini-Arena"]
-    assert set(arena) - set(found["mini-IFEval"]) == {"gold", "gold_ci95"}
+    assert set(arena) - set(found["mini-IFEval"]) == {"gold", "gold_ci95", "harmless"}
     low, high = arena["gold_ci95"]
     assert 0 <= low <= arena["gold"] <= high <= 1 and arena["n"] == 5

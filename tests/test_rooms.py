@@ -18,8 +18,8 @@ STREAM = (
     "world.gold world.labeller "
     "trace runs styles acts rewrite filters sets fused network models decode rollout actors grpo "
     "sft rl curate intervals measure "
-    "remedies doctor evaluate gates preference scenario budget fork makers trainers stages "
-    "forecast scale plots plots_group "
+    "remedies doctor evaluate comparison gates preference scenario budget fork makers trainers "
+    "stages forecast scale plots plots_group "
     "plots_budget plots_stages plots_fork viewer widgets widgets_traces widgets_fork hostile "
     "exercises claims book cli __main__"
 ).split()

@@ -14,6 +14,7 @@ from r1book.cli.shell import guarded
 COMMANDS = {
     "run": train.run,
     "eval": ask.evaluation,
+    "compare": ask.compare,
     "sample": ask.sample,
     "grade": read.grade,
     "traces": read.traces,

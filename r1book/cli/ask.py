@@ -5,6 +5,7 @@ Leaves out how answers are sampled (`rollout.py`) and counted (`evaluate.py`).
 
 import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -20,6 +21,7 @@ from r1book.cli.shell import (
     Temperature,
     TopP,
     folder_of,
+    say,
     set_threads,
     table,
 )
@@ -65,6 +67,39 @@ def evaluation(
             one = replace(asked, benchmarks=(name,))
             result |= evaluate.evaluate(model, tokenizer, one, seed)
     typer.echo(trace.encode(result, indent=2).decode() if as_json else table(result))
+
+
+def compare(
+    place: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Above the run folders of `run all`.")
+    ] = Path("runs"),
+    out: Annotated[
+        Path | None, typer.Option(metavar="JSON", help="Default: DIR/stages.json.")
+    ] = None,
+    samples: Annotated[int, typer.Option(min=1, help="Answers each.")] = EvalConfig.samples,
+    number: Annotated[
+        int, typer.Option("--problems", min=1, help="Problems of each set.")
+    ] = EvalConfig.problems,
+    split: Split = EvalConfig.split,
+) -> None:
+    """Measure every stage on every set, beside the report's table.
+
+    Stages without a folder in DIR are taken from data/models, or left out. A stopped table goes on.
+
+    For example: python -m r1book compare runs --samples 4
+    """
+    from r1book import comparison, models
+
+    set_threads()
+    folders = {}
+    for stage in comparison.STAGES:
+        run = place / stage / "checkpoint"
+        bundled = models.DATA / "models" / stage
+        if run.is_dir() or bundled.is_dir():
+            folders[stage] = run if run.is_dir() else bundled
+    config = EvalConfig(problems=number, samples=samples, split=split)
+    found = comparison.measure(folders, out or place / "stages.json", config, said=say)
+    typer.echo(comparison.table(found))
 
 
 def sample(
