@@ -29,7 +29,7 @@ export TORCHINDUCTOR_CACHE_DIR ?= $(CURDIR)/.cache/torchinductor
 
 help:
 	@echo "make lab        set up, then open JupyterLab at notebook 00"
-	@echo "make run        set up, then train R1-Zero at preset laptop into runs/r1-zero (resumes if stopped)"
+	@echo "make run        set up, then train every stage from the bundled base to R1 into runs/ (resumes if stopped)"
 	@echo "make test       set up, then lint, unit tests and every notebook, with a table of time and memory"
 	@echo "make notebooks  execute every notebook in place and clean what is committed of it"
 	@echo "make margins    execute every notebook with ten seeds: how far is each claim from failing? (20 minutes)"
@@ -60,7 +60,7 @@ lab: $(READY)
 	$(PY) -m jupyterlab --LabApp.default_url=/lab/tree/$(or $(firstword $(NOTEBOOKS)),notebooks) $(LAB_ARGS)
 
 run: $(READY)
-	$(PY) -m r1book run r1-zero --preset laptop --seed 0 --out runs/r1-zero
+	$(PY) -m r1book run all --preset laptop --seed 0 --out runs
 
 test: $(READY)
 	$(PY) -m ruff check .
