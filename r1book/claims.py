@@ -10,14 +10,13 @@ Left out: training (`stages.py`, `python -m r1book claims`), the intervals (`int
 import itertools
 import json
 import math
-import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
 
-from r1book import measure
+from r1book import effects, graph
 from r1book.intervals import Interval, holm, mean_ci, t_cdf
 
 SHOWN, NOT_SHOWN, UNDECIDED = "mechanism shown", "not shown", "inconclusive"
@@ -38,8 +37,8 @@ class Arm:
     """As after --set."""
     model: str | None
     """A bundled model, the same for all seeds."""
-    start: str | None = None
-    """The arm whose checkpoint it starts from; None: the bundled one of its stage."""
+    start: tuple[tuple[str, str], ...] = ()
+    """(stage that it needs, the arm that it takes it from); what is not named is bundled."""
     seed: int | None = None
     """Its seed; None: each of the ledger's."""
 
@@ -119,73 +118,6 @@ class Finding:
     """One of `VERDICTS`."""
 
 
-# ---- measures: a run's eval.json, and its base's, to a number ------------------------------------
-
-
-def _accuracy(own: dict, base: dict, benchmark: str) -> float:
-    return own[benchmark]["pass@1"]
-
-
-def _within_style(own: dict, base: dict, benchmark: str) -> float:
-    return measure.style_split(base[benchmark]["styles"], own[benchmark]["styles"]).within
-
-
-def _tokens(own: dict, base: dict, benchmark: str) -> float:
-    return own[benchmark]["mean_tokens"]
-
-
-def _tokens_gap(own: dict, base: dict, benchmark: str) -> float:
-    levels = own[benchmark]["levels"]
-    return levels["5"]["tokens"] - levels["1"]["tokens"]
-
-
-def _wrong_tokens(own: dict, base: dict, benchmark: str) -> float:
-    return own[benchmark]["lengths"]["wrong"]
-
-
-def _rate(kind: str) -> Callable:
-    def value(own: dict, base: dict, benchmark: str, per: str) -> float:
-        return own[benchmark][kind][f"per_{per}"]
-
-    return value
-
-
-def _language(own: dict, base: dict, benchmark: str, asked: str | None = None) -> float:
-    score = own[benchmark]
-    return score["target_language_share"] if asked is None else score["languages"][asked]
-
-
-def _language_gap(own: dict, base: dict, benchmark: str) -> float:
-    shares = own[benchmark]["languages"]
-    return shares["zh"] - shares["en"]
-
-
-def _pass_at(own: dict, base: dict, benchmark: str, k: int, levels: Sequence[int]) -> float:
-    counts = [(n, c) for level, n, c in own[benchmark]["counts"] if level in levels]
-    return statistics.fmean(measure.pass_at_k(n, c, k) for n, c in counts)
-
-
-def _vote(own: dict, base: dict, benchmark: str) -> float:
-    score = own[benchmark]
-    return score[f"maj@{score['samples']}"] - score["pass@1"]
-
-
-MEASURES: dict[str, Callable[..., float]] = {
-    "accuracy": _accuracy,
-    "within_style": _within_style,
-    "tokens": _tokens,
-    "tokens_gap": _tokens_gap,
-    "wrong_tokens": _wrong_tokens,
-    "reflection": _rate("reflection"),
-    "acts": _rate("acts"),
-    "language": _language,
-    "language_gap": _language_gap,
-    "pass_at": _pass_at,
-    "vote": _vote,
-}
-"""Name -> (evaluation of a run, of its base, what else) -> a number."""
-
-
 # ---- the ledger ----------------------------------------------------------------------------------
 
 
@@ -200,7 +132,7 @@ def load(path) -> Ledger:
                 a.get("stage"),
                 tuple(a.get("set", ())),
                 a.get("model"),
-                a.get("start"),
+                _starts(a),
                 a.get("seed"),
             )
             for name, a in record["arms"].items()
@@ -224,8 +156,12 @@ def load(path) -> Ledger:
         if (arm.stage is None) == (arm.model is None):
             raise ValueError(f"{path}: arm {arm.name}: expected a stage or a model")
         before = list(arms)[: list(arms).index(arm.name)]
-        if arm.start is not None and arm.start not in before:
-            raise ValueError(f"{path}: arm {arm.name} starts from {arm.start}, not listed before")
+        needs = graph.STAGES[arm.stage].needs if arm.stage in graph.STAGES else ()
+        if odd := sorted(set(dict(arm.start)) - set(needs)):
+            raise ValueError(f"{path}: arm {arm.name} takes {odd[0]}, expected {', '.join(needs)}")
+        for _, source in arm.start:
+            if source not in before:
+                raise ValueError(f"{path}: arm {arm.name} starts from {source}, not listed before")
     for claim in claims:
         for test in claim.tests:
             _check(test, ledger, f"{path}: {claim.id}, {test.name!r}")
@@ -235,12 +171,20 @@ def load(path) -> Ledger:
     return ledger
 
 
+def _starts(arm: dict) -> tuple[tuple[str, str], ...]:
+    """Return (stage, arm) of `start`, which may be one arm, for the first stage needed."""
+    start = arm.get("start", {})
+    if isinstance(start, str):
+        start = {(*graph.STAGES[arm["stage"]].needs, arm["stage"])[0]: start}
+    return tuple(start.items())
+
+
 def _check(test: Test, ledger: Ledger, where: str) -> None:
     for name in (test.arm, *([test.less] if test.less else [])):
         if name not in ledger.arms:
             raise ValueError(f"{where}: no arm {name!r}: expected one of {', '.join(ledger.arms)}")
-    if test.measure not in MEASURES:
-        names = ", ".join(MEASURES)
+    if test.measure not in effects.MEASURES:
+        names = ", ".join(effects.MEASURES)
         raise ValueError(f"{where}: no measure {test.measure!r}: expected one of {names}")
     if test.evaluation not in ("eval", *ledger.evaluations):
         names = ", ".join(("eval", *ledger.evaluations))
@@ -256,8 +200,8 @@ def jobs(ledger: Ledger) -> list[tuple[Arm, int]]:
     from; bundled models take none."""
     used = {name for c in ledger.claims for t in c.tests for name in (t.arm, t.less) if name}
     for name in reversed(ledger.arms):  # an arm stands after the one it starts from
-        if name in used and ledger.arms[name].start:
-            used.add(ledger.arms[name].start)
+        if name in used:
+            used.update(source for _, source in ledger.arms[name].start)
     arms = [arm for name, arm in ledger.arms.items() if name in used and arm.model is None]
     asked = [(arm, seed if arm.seed is None else arm.seed) for seed in ledger.seeds for arm in arms]
     return list(dict.fromkeys(asked))
@@ -280,7 +224,7 @@ def wanted(ledger: Ledger) -> list[tuple[Arm, str]]:
 
 def effect(test: Test, arm: Mapping[int, dict], less: Mapping[int, dict] | None, base: dict):
     """Return {seed: effect} of a test; arm and less are evaluations by seed."""
-    value = MEASURES[test.measure]
+    value = effects.MEASURES[test.measure]
     seeds = sorted(arm if less is None else set(arm) & set(less))
     out = {}
     for seed in seeds:
@@ -328,14 +272,14 @@ def judge(ledger: Ledger, evaluations: Mapping[tuple, Mapping[int, dict]], base:
     names = {key: str(i) for i, key in enumerate(able)}
     sides = [holm({names[key]: both[side] for key, both in able.items()}) for side in (0, 1)]
     out: dict[str, list[Finding]] = {claim.id: [] for claim in ledger.claims}
-    for key, (test, effects) in found.items():
+    for key, (test, seen) in found.items():
         if key not in able:
-            out[key[0]].append(Finding(test, effects, None, None, MISSING))
+            out[key[0]].append(Finding(test, seen, None, None, MISSING))
             continue
         beyond, short = (side[names[key]] for side in sides)
         alpha = 1 - ledger.level
         verdict = SHOWN if beyond < alpha else NOT_SHOWN if short < alpha else UNDECIDED
-        out[key[0]].append(Finding(test, effects, mean_ci(effects, ledger.level), beyond, verdict))
+        out[key[0]].append(Finding(test, seen, mean_ci(seen, ledger.level), beyond, verdict))
     return out
 
 

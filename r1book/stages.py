@@ -58,8 +58,10 @@ def run(
     config = getattr(preset, name.replace("-", "_"))
     found = sources(name, upstream)
     lineage = _lineage(name, found, rewired)
-    work = trainers.trainer(name, config, seed, found)
     identity = _identity(name, preset, config, seed, found)
+    if (out / "run_card.json").is_file() and _open(out, identity) == "finished":
+        return out
+    work = trainers.trainer(name, config, seed, found)  # refuses what it cannot start from
     if out.exists() and not out.is_dir():
         raise RunError(f"{out} is a file and no run of this book: choose another --out")
     with runs.hold(out):

@@ -7,6 +7,7 @@ may branch off. Leaves out the run folder (`stages.py`) and the making of data (
 """
 
 import dataclasses
+import json
 import time
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from r1book import (
     makers,
     models,
     preference,
+    problems,
     rl,
     rollout,
     runs,
@@ -29,6 +31,7 @@ from r1book import (
 )
 from r1book.config import (
     CurateConfig,
+    EvalConfig,
     MakeConfig,
     Preset,
     PretrainConfig,
@@ -341,7 +344,24 @@ class Scenario(Reinforce):
         (helpful, _), (harmless, _) = (
             preference.load(rewarders / kind) for kind in (config.helpful, "harmless")
         )
+        self.helpful = helpful
         self.judge = scenario.judge(helpful, harmless, self.tokenizer)
+
+    def report(self, model, tokenizer, out: Path) -> dict:
+        """Measure general prompts once more with what was optimised, the reward model: a proxy that
+        may rise while the gold quality falls. The evaluation keeps both, of the same answers."""
+        path = out / "eval.json"
+        how = EvalConfig(problems=60, samples=4)
+        seen = evaluate.traces(model, tokenizer, "mini-Arena", how)
+        rows = [
+            preference.row(tokenizer, problems.from_dict(t.problem), t.completion, "helpful")
+            for t in seen
+        ]
+        scores = self.helpful.scores(rows)
+        told = evaluate.arena(seen) | {"helpful": sum(scores) / len(scores)}
+        result = json.loads(path.read_text(encoding="utf-8")) | {"mini-Arena": told}
+        trace.write_json(path, result)
+        return {}
 
     def settings(self, number: int):
         """As `scenario.settings`."""

@@ -13,7 +13,7 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
-from r1book import claims, config, gates, intervals, models, runs
+from r1book import claims, config, effects, gates, intervals, models, runs
 from r1book.cli import app
 from r1book.cli.ledger import Queue
 
@@ -72,14 +72,14 @@ def test_examples():
     ],
 )  # fmt: skip
 def test_measures_take_what_they_say(name, more, want):
-    assert claims.MEASURES[name](BASE, BASE, "logic", **more) == pytest.approx(want)
+    assert effects.MEASURES[name](BASE, BASE, "logic", **more) == pytest.approx(want)
 
 
 def test_gain_within_a_style_is_against_the_base():
     own = of(styles={"direct": [5, 2], "steps": [5, 4]})
     # shares 0.8 to 0.5 and 0.2 to 0.5; accuracies 0.25 to 0.4 and 0.5 to 0.8
     want = 0.15 * (0.8 + 0.5) / 2 + 0.3 * (0.2 + 0.5) / 2
-    assert claims.MEASURES["within_style"](own, BASE, "logic") == pytest.approx(want)
+    assert effects.MEASURES["within_style"](own, BASE, "logic") == pytest.approx(want)
 
 
 # ---- verdicts ------------------------------------------------------------------------------------
@@ -206,6 +206,7 @@ def test_an_evaluation_and_a_start_must_exist(tmp_path):
     for old, new, told in (
         ("measure: accuracy", "evaluation: wider, measure: accuracy", "no evaluation 'wider'"),
         ("coin: {stage: r1-zero", "coin: {start: later, stage: r1-zero", "starts from later"),
+        ("coin: {stage: r1-zero", "coin: {start: {chat: base}, stage: r1-zero", "takes chat, expe"),
     ):
         (tmp_path / "c.yaml").write_text(text.replace(old, new), encoding="utf-8")
         with pytest.raises(ValueError, match=told):

@@ -254,6 +254,27 @@ def test_unknown_stages_presets_and_settings_are_named(tiny, tmp_path):
     assert not out.exists()
 
 
+def test_a_folder_is_of_the_need_that_is_named(tmp_path):
+    data, run = tmp_path / "made" / "data", tmp_path / "dev2" / "checkpoint"
+    data.mkdir(parents=True)
+    run.mkdir(parents=True)
+    found, rewired = train.given("cold-start", [str(tmp_path / "dev2")])
+    assert found == {"base": run} and rewired == ()  # the first need, and no edge is rewired
+    found, rewired = train.given("cold-start", [f"cold-start-data={tmp_path / 'made'}"])
+    assert found == {"cold-start-data": data} and rewired == ("cold-start-data",)
+    assert train.given("cold-start", []) == (None, ())
+    odd = tmp_path / "a=b"
+    (odd / "checkpoint").mkdir(parents=True)
+    assert train.given("r1-zero", [str(odd)])[0] == {"base": odd / "checkpoint"}
+    with pytest.raises(ValueError, match="--from base was given twice"):
+        train.given("cold-start", [str(tmp_path / "dev2"), f"base={tmp_path / 'dev2'}"])
+
+
+def test_the_end_of_the_pipeline_is_a_stage_of_it(tmp_path):
+    assert "--to r1-zero: it belongs to `run all`" in refused("run", "r1-zero", "--to", "r1-zero")
+    assert "takes one of base" in refused("run", "all", "--to", "distill-qwen")
+
+
 def test_settings_reach_the_config_they_name():
     changed = train.adjusted(laptop(), "r1-zero", ["lr=1", "evaluation.samples=4"])
     assert (changed.r1_zero.lr, changed.evaluation.samples) == (1.0, 4)

@@ -21,7 +21,7 @@ STREAM = (
     "remedies doctor evaluate comparison gates preference scenario budget fork makers trainers "
     "stages forecast scale plots plots_group "
     "plots_budget plots_stages plots_fork viewer widgets widgets_traces widgets_fork hostile "
-    "exercises claims book cli __main__"
+    "exercises effects claims book cli __main__"
 ).split()
 # These read and write text: they load in an instant, on a machine without torch.
 TORCH_FREE = set(
@@ -30,7 +30,7 @@ TORCH_FREE = set(
     "trace runs styles acts rewrite filters sets intervals measure remedies doctor "
     "plots plots_group plots_budget plots_stages plots_fork viewer widgets "
     "widgets_traces widgets_fork hostile "
-    "exercises claims".split()
+    "exercises effects claims".split()
 )
 TORCH = {"torch", "transformers", "peft", "trl", "accelerate"}
 # Beyond the order: what a room must not know.

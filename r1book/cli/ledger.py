@@ -16,6 +16,7 @@ import typer
 from r1book import config, trace
 from r1book.cli.shell import say, set_threads
 from r1book.cli.train import adjusted, train
+from r1book.graph import STAGES
 
 KEPT = ("run_card.json", "gates.json", "eval.json")
 """What is kept of a recorded run, with the ledger's further evaluations."""
@@ -33,6 +34,7 @@ class Queue:
 
         self.book, self.basis, self.out, self.recorded = book, basis, out, recorded
         self.world = runs.checksum(Path(claims.__file__).parent / "world")
+        self.names: dict[tuple[str, int], str] = {}
 
     def settled(self, arm) -> config.Preset:
         """Return the preset of an arm."""
@@ -43,34 +45,43 @@ class Queue:
         from r1book import runs
 
         seed = seed if arm.seed is None else arm.seed
-        if arm.start is not None:  # may not be trained yet, and has its key in its name
-            source = self.name(self.book.arms[arm.start], seed)
-        else:
-            start = self.start(arm, seed)
-            source = None if start is None else runs.checksum(start)
+        if (arm.name, seed) in self.names:
+            return self.names[arm.name, seed]
+        found: dict[str, str] = {}
+        for need, folder in self.start(arm, seed).items():
+            if need in dict(arm.start):  # may not be trained yet, and has its key in its name
+                found[need] = self.name(self.book.arms[dict(arm.start)[need]], seed)
+            else:
+                found[need] = runs.checksum(folder)
+        source = found if len(found) > 1 else next(iter(found.values()), None)
         preset = self.settled(arm)
         how = [] if arm.stage is None else [getattr(preset, arm.stage.replace("-", "_"))]
         what = [dataclasses.asdict(each) for each in (*how, preset.evaluation)]
         told = trace.encode([self.world, source, arm.stage, what])
         key = hashlib.sha256(told).hexdigest()[:8]
-        return f"{arm.name}-{key}" if arm.model else f"{arm.name}-seed{seed}-{key}"
+        name = f"{arm.name}-{key}" if arm.model else f"{arm.name}-seed{seed}-{key}"
+        self.names[arm.name, seed] = name
+        return name
 
-    def start(self, arm, seed: int) -> Path | None:
-        """Return the checkpoint that a run starts from, None for a base."""
-        from r1book import models
+    def start(self, arm, seed: int) -> dict[str, Path]:
+        """Return {stage: folder} of what a run starts from, nothing for a base."""
+        from r1book import models, stages
 
-        if arm.start is not None:
-            name = self.name(self.book.arms[arm.start], seed)
-            places = [p / name / "checkpoint" for p in (self.out, self.recorded) if p is not None]
-            return next((path for path in places if path.is_dir()), places[0])
-        return models.shipped(arm.model or "base") if self.needs(arm) else None
-
-    @staticmethod
-    def needs(arm) -> bool:
-        """Whether an arm starts from a checkpoint."""
-        from r1book import stages
-
-        return arm.stage is None or bool(stages.STAGES[arm.stage].needs)
+        if arm.model is not None:
+            return {arm.model: models.shipped(arm.model)}
+        out = {}
+        for need in STAGES[arm.stage].needs:
+            if need not in dict(arm.start):
+                out[need] = stages.shipped(need)
+                continue
+            other = self.book.arms[dict(arm.start)[need]]
+            if other.model is not None:
+                out[need] = models.shipped(other.model)
+                continue
+            folder = Path(self.name(other, seed)) / STAGES[other.stage].gives
+            places = [place / folder for place in (self.out, self.recorded) if place is not None]
+            out[need] = next((path for path in places if path.is_dir()), places[0])
+        return out
 
     def found(self, arm, seed: int, file: str) -> Path | None:
         """Return a file of a run, from its folder or from the recorded ones, None without it."""
@@ -89,10 +100,13 @@ class Queue:
 
         jobs = claims.jobs(self.book)
         out = [job for job in jobs if self.found(*job, "run_card.json") is None]
-        for arm, seed in list(out):
-            if arm.start is not None and not self.start(arm, seed).is_dir():
-                before = self.book.arms[arm.start]
-                out.append((before, seed if before.seed is None else before.seed))
+        for arm, seed in reversed(jobs):  # what one starts from stands before it
+            if (arm, seed) not in out:
+                continue
+            for need, folder in self.start(arm, seed).items():
+                if need in dict(arm.start) and not folder.is_dir():
+                    before = self.book.arms[dict(arm.start)[need]]
+                    out.append((before, seed if before.seed is None else before.seed))
         return [job for job in jobs if job in out]
 
     def train(self, arm, seed: int) -> None:
@@ -101,13 +115,14 @@ class Queue:
         from r1book import stages
 
         folder, preset = self.out / self.name(arm, seed), self.settled(arm)
-        if not self.needs(arm):
+        start = self.start(arm, seed)
+        if not start:
             for other in self.book.arms.values():
                 if other.stage == arm.stage and other.name != arm.name:
                     trunk = self.out / self.name(other, seed)
                     with contextlib.suppress(stages.RunError):
                         stages.branch(arm.stage, preset, trunk, folder, seed=seed)
-        train(arm.stage, preset, seed, folder, self.start(arm, seed), None)
+        train(arm.stage, preset, seed, folder, start or None, None, tuple(dict(arm.start)))
 
     def work(self, most: int | None = None, pause: float = 20) -> None:
         """Train what is left, at most so many runs; what other processes train is left to them,
@@ -134,8 +149,8 @@ class Queue:
         take."""
         from r1book import stages
 
-        if self.needs(arm):
-            return not self.start(arm, seed).is_dir()
+        if start := self.start(arm, seed):
+            return not all(folder.is_dir() for folder in start.values())
         for other in self.book.arms.values():
             if other.name == arm.name or other.stage != arm.stage:
                 continue
@@ -169,7 +184,7 @@ class Queue:
         for arm, kind, how in asked:
             for seed in (book.seeds[0],) if arm.model else book.seeds:
                 folder = self.out / self.name(arm, seed)
-                source = self.start(arm, seed) if arm.model else folder / "checkpoint"
+                source = models.shipped(arm.model) if arm.model else folder / "checkpoint"
                 if self.found(arm, seed, f"{kind}.json") is not None or not source.is_dir():
                     continue
                 with contextlib.suppress(runs.Busy), runs.hold(folder):
@@ -178,8 +193,8 @@ class Queue:
                     trace.write_json(folder / f"{kind}.json", found)
 
     def keep(self, place: Path) -> None:
-        """Copy cards and evaluations of what is finished to `place`, and checkpoints that others
-        start from; what is there of runs that the ledger no longer takes is removed."""
+        """Copy cards and evaluations of what is finished to `place`, and what others start from;
+        what is there of runs that the ledger no longer takes is removed."""
         from r1book import claims
 
         every = self.book.arms.values()
@@ -197,11 +212,12 @@ class Queue:
                 if path is not None and path != to:
                     to.parent.mkdir(parents=True, exist_ok=True)
                     shutil.copy(path, to)
-            checkpoint = self.out / self.name(arm, seed) / "checkpoint"
-            if checkpoint.is_dir() and any(other.start == arm.name for other in every):
-                shutil.copytree(
-                    checkpoint, place / checkpoint.parent.name / "checkpoint", dirs_exist_ok=True
-                )
+            needed = {source for other in every for _, source in other.start}
+            if arm.stage is None or arm.name not in needed:
+                continue
+            given = self.out / self.name(arm, seed) / STAGES[arm.stage].gives
+            if given.is_dir():
+                shutil.copytree(given, place / given.parent.name / given.name, dirs_exist_ok=True)
 
 
 def claims(
