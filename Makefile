@@ -25,7 +25,7 @@ export JUPYTERLAB_WORKSPACES_DIR ?= $(CURDIR)/.cache/jupyter/workspaces
 export MPLCONFIGDIR ?= $(CURDIR)/.cache/matplotlib
 export TORCHINDUCTOR_CACHE_DIR ?= $(CURDIR)/.cache/torchinductor
 
-.PHONY: help venv lab run test notebooks margins recorded claims bench clean
+.PHONY: help venv lab run test notebooks margins recorded chain claims bench clean
 
 help:
 	@echo "make lab        set up, then open JupyterLab at notebook 00"
@@ -88,6 +88,9 @@ margins: $(READY)
 
 # Everything that data/ ships, made anew: about two hours on two cores, each run continued where it stopped.
 SEEDS ?= 0 1 2
+# After R1-Zero, each from what is bundled of those before: in their order.
+CHAIN := chat cold-start-data cold-start reasoning-rl rejection-sampling sft-800k preferences reward-models \
+	all-scenario-rl
 RECORD := $(PY) -m r1book record
 recorded: $(READY)
 	$(PY) -m r1book run base --seed 0 --out runs/base
@@ -101,8 +104,15 @@ recorded: $(READY)
 	@for control in random format_only; do \
 	$(PY) -m r1book run r1-zero --seed 0 --set reward=$$control --out runs/r1_zero-$$control && \
 	$(RECORD) runs/r1_zero-$$control data/runs/r1_zero-$$control || exit 1; done
+	$(MAKE) chain
 	$(PY) benchmarks/pilots.py --out data/benchmarks/pilots.json
 	$(PY) -m r1book readme
+
+# The stages after R1-Zero alone, seed 0.
+chain: $(READY)
+	@for s in $(CHAIN); do $(PY) -m r1book run $$s --seed 0 --out runs/$$s && case $$s in \
+	*-data|*-sampling|preferences) $(RECORD) runs/$$s --data data/sets/$$s;; \
+	*) $(RECORD) runs/$$s --model data/models/$$s;; esac || exit 1; done
 
 claims: $(READY)
 	$(PY) -m r1book claims --record data/claims/exploratory.json

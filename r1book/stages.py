@@ -95,7 +95,7 @@ def sources(name: str, upstream=None) -> dict[str, Path]:
 def shipped(name: str) -> Path:
     """Return the folder of what is bundled of a stage; CheckpointError, or for data RunError, where
     nothing is."""
-    if name not in STAGES or STAGES[name].gives == "checkpoint":
+    if name not in STAGES or STAGES[name].gives != "data":
         return models.shipped(name)
     folder = models.DATA / "sets" / name
     if not folder.is_dir():

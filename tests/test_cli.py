@@ -496,3 +496,22 @@ def test_the_graph_is_that_of_the_code():
     from r1book.graph import drawn
 
     assert call("graph").stdout == drawn() + "\n"
+
+
+# ---- record --------------------------------------------------------------------------------------
+
+
+def test_what_a_stage_gives_is_bundled_with_its_card(finished, tmp_path):
+    run, _ = finished
+    made = tmp_path / "made"
+    (made / "data").mkdir(parents=True)
+    (made / "data" / "train.jsonl").write_text("")
+    (made / "run_card.json").write_text('{"stage": "cold-start-data"}')
+    assert call("record", made, "--data", tmp_path / "set").exit_code == 0
+    assert call("record", run, "--model", tmp_path / "model").exit_code == 0
+    for folder, names in (("set", {"train.jsonl"}), ("model", {"config.json", "eval.json"})):
+        sums = (tmp_path / folder / "SHA256SUMS").read_text()
+        have = {path.name for path in (tmp_path / folder).iterdir()} - {"SHA256SUMS"}
+        assert names | {"run_card.json"} <= have == {x.split("  ")[1] for x in sums.splitlines()}
+    assert "has no models to bundle" in refused("record", made, "--model", tmp_path / "no")
+    assert "nothing to keep" in refused("record", made)

@@ -21,14 +21,17 @@ def record(
     model: Annotated[
         Path | None, typer.Option(help="Also bundle its checkpoint here, e.g. data/models/NAME.")
     ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Also bundle the set it made here, e.g. data/sets/NAME.")
+    ] = None,
 ) -> None:
     """Keep of a run its card, metrics, evaluation and at most 2,000 traces (1 MB)."""
-    from r1book import runs, trace
+    from r1book import runs
 
     if not (run / "run_card.json").is_file():
         raise ValueError(f"{run} is no finished run: expected run_card.json in it")
-    if out is None and model is None:
-        raise ValueError("nothing to keep: give the excerpt's folder, --model FOLDER, or both")
+    if out is None and model is None and data is None:
+        raise ValueError("nothing to keep: give the excerpt's folder, --model or --data FOLDER")
     gated = run / "gates.json"
     if model is not None and gated.is_file():
         failed = json.loads(gated.read_text(encoding="utf-8"))["failed"]
@@ -40,18 +43,30 @@ def record(
     if out is not None:
         kept = runs.record(run, out)
         say(f"{out}: {kept['traces']} traces of steps {kept['steps']}, {kept['bytes']} bytes")
-    if model is None:
-        return
-    if model.exists():
-        shutil.rmtree(model)
-    shutil.copytree(run / "checkpoint", model)
-    for name in ("run_card.json", "metrics.jsonl", "eval.json", "gates.json"):
+    if model is not None:
+        whole = run / "checkpoint"
+        _bundle(run, whole if whole.is_dir() else run / "models", model)
+    if data is not None:
+        _bundle(run, run / "data", data)
+
+
+def _bundle(run: Path, given: Path, place: Path) -> None:
+    """Copy what a stage gives, with its card and what was measured of it, in place of an older
+    one."""
+    from r1book import runs, trace
+
+    if not given.is_dir():
+        raise ValueError(f"{run} has no {given.name} to bundle: its stage does not make any")
+    if place.exists():
+        shutil.rmtree(place)
+    shutil.copytree(given, place)
+    for name in ("run_card.json", "metrics.jsonl", "eval.json", "gates.json", "rewritten.jsonl"):
         if (run / name).is_file():
-            shutil.copy(run / name, model / name)
-    files = sorted(p for p in model.iterdir() if p.name != "SHA256SUMS")
-    sums = "".join(f"{runs.checksum(p)}  {p.name}\n" for p in files)
-    trace.write_bytes(model / "SHA256SUMS", sums.encode())
-    say(f"{model}: checkpoint with its card")
+            shutil.copy(run / name, place / name)
+    files = sorted(p for p in place.rglob("*") if p.is_file() and p.name != "SHA256SUMS")
+    sums = "".join(f"{runs.checksum(p)}  {p.relative_to(place).as_posix()}\n" for p in files)
+    trace.write_bytes(place / "SHA256SUMS", sums.encode())
+    say(f"{place}: {given.name} with its card")
 
 
 def readme(
