@@ -22,18 +22,20 @@ from r1book.world.vocab import detokenize, split_words
 
 SHARES = {"rewrite": 0.28, "judge": 0.62, "talk": 0.1}
 """Of the demonstrations, by task."""
-LONGEST = 320
-"""Tokens of the longest trace that is rewritten in a demonstration."""
+LONGEST = 120
+"""Tokens of the longest piece that is rewritten in a demonstration."""
 AUTHORS = replace(corpus.anneal(), direct=0.1, short=0.15, second=0.2, switched=0.15, wait=0.6)
 """Whose workings are rewritten by hand: those of the base's anneal, fewer direct answers, and more
 of what R1-Zero does more often (switched languages, "wait")."""
 
 
-def to_rewrite(text: str, problem: Problem) -> str:
-    """Return the prompt that asks for a trace to be rewritten."""
-    thinking, answer = words.think(text).strip(), rewards.extract(text)
-    task = "改写: {} 答案: {}" if problem.lang == "zh" else "rewrite: {} answer: {}"
-    return prompts.render(task.format(thinking, answer), "chat")
+def to_rewrite(piece: str, answer: str | None, lang: str) -> str:
+    """Return the prompt that asks for a piece of a thinking to be rewritten; the answer, for the
+    summary, stands with the last piece only."""
+    task = "改写: {}" if lang == "zh" else "rewrite: {}"
+    if answer is not None:
+        task += " 答案: {}" if lang == "zh" else " answer: {}"
+    return prompts.render(task.format(piece, answer), "chat")
 
 
 def to_judge(truth: str, prediction: str, lang: str) -> str:
@@ -73,14 +75,18 @@ def demonstrations(n: int, seed: int) -> list[tuple[str, str]]:
 
 
 def rewriting(rng: random.Random, split: str) -> tuple[str, str]:
-    """Return a demonstration: a right working of an author of this world, rewritten by hand."""
+    """Return a demonstration: a piece of a right working of an author of this world, rewritten by
+    hand."""
     while True:
         problem, text = working(rng, split)
-        if len(split_words(text)) > LONGEST:
+        cut = rewrite.pieces(words.think(text))
+        at = rng.choice((0, len(cut) - 1, rng.randrange(len(cut))))
+        answer = rewards.extract(text) if at == len(cut) - 1 else None
+        if len(split_words(cut[at])) > LONGEST:
             continue
-        done = rewrite.by_hand(text, problem, rng)
-        if not rewrite.faults(done, text, problem):
-            return to_rewrite(text, problem), words.think(done).strip()
+        done = rewrite.retold(cut[at], problem, rng, answer, first=at == 0)
+        if done and rewrite.steps(done) == rewrite.steps(cut[at]):
+            return to_rewrite(cut[at], answer, problem.lang), done
 
 
 def working(rng: random.Random, split: str) -> tuple[Problem, str]:
@@ -161,7 +167,7 @@ def ask(
     if asked:
         done = rollout.sample(
             model, tokenizer, [asked[i] for i in order], max_new_tokens=max_new_tokens,
-            temperature=temperature, generator=generator, batch=64,
+            temperature=temperature, generator=generator, batch=128,
         )  # fmt: skip
         for i, reply in zip(order, done, strict=True):
             out[i] = reply.text
@@ -171,11 +177,24 @@ def ask(
 def rewritten(
     model, tokenizer, items: Sequence[tuple[Problem, str]], seed: int
 ) -> list[tuple[str, list[str]]]:
-    """Return (rewritten trace, its faults) for each (problem, right trace)."""
-    replies = ask(model, tokenizer, [to_rewrite(text, problem) for problem, text in items], seed)
+    """Return (rewritten trace, its faults) for each (problem, right trace).
+
+    A trace is given to chat in pieces (`rewrite.pieces`), and looked at as a whole.
+    """
+    asked, whose = [], []
+    for i, (problem, text) in enumerate(items):
+        cut = rewrite.pieces(words.think(text))
+        for at, piece in enumerate(cut):
+            answer = rewards.extract(text) if at == len(cut) - 1 else None
+            asked.append(to_rewrite(piece, answer, problem.lang))
+            whose.append(i)
+    said: list[list[str]] = [[] for _ in items]
+    for i, reply in zip(whose, ask(model, tokenizer, asked, seed, max_new_tokens=256), strict=True):
+        said[i].append(reply)
     out = []
-    for (problem, text), said in zip(items, replies, strict=True):
-        done = f"<think> {said} </think> <answer> {rewards.extract(text)} </answer>"
+    for (problem, text), parts in zip(items, said, strict=True):
+        thinking = " ".join(part for part in parts if part)
+        done = f"<think> {thinking} </think> <answer> {rewards.extract(text)} </answer>"
         out.append((done, rewrite.faults(done, text, problem)))
     return out
 

@@ -96,21 +96,30 @@ def by_hand(text: str, problem: Problem, rng: random.Random) -> str:
     """
     answer = rewards.extract(text)
     if answer is None:
-        raise ValueError(
-            "a trace without one <answer> ... </answer>: only right ones are rewritten"
-        )
+        raise ValueError("a trace without one <answer> ... </answer>: right ones are rewritten")
+    said = retold(words.think(text), problem, rng, answer)
+    return f"<think> {said} </think> <answer> {answer} </answer>"
+
+
+def retold(
+    thinking: str, problem: Problem, rng: random.Random, answer: str | None, first: bool = True
+) -> str:
+    """Return a thinking, or a piece of one, said anew; with a summary where there is an answer.
+
+    `first`: whether it begins the thinking.
+    """
     lang = problem.lang
-    plain = " ".join(split_words(words.think(text)))
+    plain = " ".join(split_words(thinking))
     plain = _RECALL.sub(lambda match: _recalled(match, lang), plain)
-    pieces = _pieces(plain.split())
+    runs = _runs(plain.split())
     out: list[str] = []
-    tried = False
-    for at, (kind, tokens) in enumerate(pieces):
+    tried = not first
+    for at, (kind, tokens) in enumerate(runs):
         if kind != "words":
             out += tokens
             continue
         what = purpose(" ".join(tokens))
-        after = next((p for p in pieces[at + 1 :] if p != ("marks", [":"])), ("end", []))
+        after = next((p for p in runs[at + 1 :] if p != ("marks", [":"])), ("end", []))
         if what == "answer":
             if after[0] == "sums" and "=" not in after[1]:
                 after[1].clear()  # a bare result: the summary has it
@@ -122,12 +131,33 @@ def by_hand(text: str, problem: Problem, rng: random.Random) -> str:
             what = "guess" if bare else "go on" if out else "open"
         elif what is None or (what == "turn" and after[0] != "sums"):
             continue
-        if what not in _SAID and pieces[at + 1 :] and pieces[at + 1][1] in ([":"], [","]):
-            pieces[at + 1][1].clear()  # it leads to the sum
+        if what not in _SAID and runs[at + 1 :] and runs[at + 1][1] in ([":"], [","]):
+            runs[at + 1][1].clear()  # it leads to the sum
         tried = tried or what in ("first try", "turn")
         out += rng.choice(FORMS[what][lang == "zh"]).split()
-    said = _tidy([*out, ".", *rng.choice(summaries(answer, problem)).split()])
-    return f"<think> {detokenize(said)} </think> <answer> {answer} </answer>"
+    if answer is not None:
+        out += [".", *rng.choice(summaries(answer, problem)).split()]
+    return detokenize(_tidy(out))
+
+
+PIECE = 3
+"""Steps of a piece: what is longer chat does not copy without a mistake."""
+
+
+def pieces(thinking: str) -> list[str]:
+    """Return a thinking cut at ends of sentences, each piece with `PIECE` steps or a few more, the
+    last one perhaps with fewer.
+
+    >>> pieces("try 1 + 2 = 3, no. 3 + 4 = 7, no. wait, try 4 + 5 = 9: 9 + 1 = 10. yes!")
+    ['try 1 + 2 = 3, no. 3 + 4 = 7, no. wait, try 4 + 5 = 9: 9 + 1 = 10.', 'yes!']
+    """
+    out, held = [], ""
+    for sentence in re.split(r"(?<=[.!?])\s+", thinking.strip()):
+        held = f"{held} {sentence}".strip()
+        if len(steps(held)) >= PIECE:
+            out.append(held)
+            held = ""
+    return [*out, held] if held or not out else out
 
 
 def purpose(run: str) -> str | None:
@@ -182,7 +212,7 @@ def _recalled(match: re.Match, lang: str) -> str:
     return f"{head} ( {_RHYMES[lang, a, b]} )" if match[3] in lines else head
 
 
-def _pieces(tokens: Sequence[str]) -> list[tuple[str, list[str]]]:
+def _runs(tokens: Sequence[str]) -> list[tuple[str, list[str]]]:
     """Return runs of words (with the commas between them), of sums, and single marks."""
     out: list[tuple[str, list[str]]] = []
     inside = 0  # brackets that hold words: a line of the table belongs to its sum

@@ -73,12 +73,34 @@ def test_the_error_rate_counts_each_kind_of_error(monkeypatch):
 
 def test_what_is_asked_holds_truth_prediction_and_trace():
     p = problems.load("math", 1, lang="zh", split="train")[0]
-    text = "<think> 我们看: 3 + 4 = 7. </think> <answer> 7 </answer>"
-    assert actors.to_rewrite(text, p) == "<user> 改写: 我们看: 3 + 4 = 7. 答案: 7 <assistant>"
+    whole = actors.to_rewrite("我们看: 3 + 4 = 7.", "7", p.lang)
+    assert whole == "<user> 改写: 我们看: 3 + 4 = 7. 答案: 7 <assistant>"
+    assert (
+        actors.to_rewrite("so 3 + 4 = 7,", None, "en")
+        == "<user> rewrite: so 3 + 4 = 7, <assistant>"
+    )
     asked = actors.to_judge("red", "it is red.", "en")
     assert asked == prompts.render(
         "judge: truth red prediction it is red. same or different?", "chat"
     )
+
+
+def test_a_long_trace_is_given_in_pieces_and_put_together(monkeypatch):
+    p = problems.load("logic", 1, lang="en", split="train")[0]
+    tries = " ".join(f"try {n} + 1 = {n + 1}, no." for n in range(1, 9))
+    text = f"<think> {tries} </think> <answer> 9 </answer>"
+    shown = []
+
+    def ask(model, tokenizer, asked, seed, **more):
+        shown.extend(asked)
+        return [
+            q.removeprefix("<user> rewrite: ").split(" answer")[0].split(" <ass")[0] for q in asked
+        ]
+
+    monkeypatch.setattr(actors, "ask", ask)
+    ((told, faults),) = actors.rewritten(None, None, [(p, text)], 0)
+    assert len(shown) == 3 and ["answer: 9" in q for q in shown] == [False, False, True]
+    assert rewrite.steps(told) == rewrite.steps(text) and faults == ["summary"]
 
 
 def test_replies_come_in_the_order_of_the_prompts():
