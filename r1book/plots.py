@@ -254,21 +254,24 @@ def bars(
 ) -> Figure:
     """Bars side by side for each label, panels beside one another: {title: {name: {label: value}}}.
 
-    A value is a number or a measure.Interval, a missing one leaves a gap; labels stand in order.
-    Raises ValueError for nothing to draw. Taught in notebook 01.
+    A value is a number or a measure.Interval, a missing one leaves a gap. Labels that are numbers
+    stand in their order, others as they are given. Raises ValueError for nothing to draw.
+    Taught in notebook 01.
     """
     if not panels or any(not any(series.values()) for series in panels.values()):
         raise ValueError("no bars to draw: give {name: {level: value}} with at least one value")
     figure = chart(8 if len(panels) == 1 else 5.5 * len(panels), 4.5, caption)
     drawn = figure.subplots(1, len(panels), squeeze=False)[0]
     for axes, (title, series) in zip(drawn, panels.items(), strict=True):
-        _bars(axes, series)
+        _bars(axes, series, 80 if len(panels) == 1 else 55)
         axes.set(title=title, xlabel=xlabel, ylabel=ylabel)
     return figure
 
 
-def _bars(axes, series: Mapping[str, Mapping]) -> None:
-    levels = sorted({level for values in series.values() for level in values})
+def _bars(axes, series: Mapping[str, Mapping], room: int) -> None:
+    levels = list(dict.fromkeys(level for values in series.values() for level in values))
+    if all(isinstance(level, int | float) for level in levels):
+        levels.sort()
     width = 0.8 / len(series)
     for i, (name, values) in enumerate(series.items()):
         for j, (level, value) in enumerate(values.items()):
@@ -286,8 +289,12 @@ def _bars(axes, series: Mapping[str, Mapping]) -> None:
                 ecolor="black",
                 label=name if j == 0 else None,
             )
-    axes.set_xticks(range(len(levels)), [str(level) for level in levels])
+    labels = [str(level) for level in levels]
+    if sum(len(label) + 2 for label in labels) > room:  # characters
+        labels = [label.replace(" ", "\n") for label in labels]
+    axes.set_xticks(range(len(levels)), labels)
     axes.grid(axis="y", alpha=0.3)
     axes.set_axisbelow(True)
-    axes.margins(y=0.2)  # room for the legend
-    axes.legend()
+    if len(series) > 1:
+        axes.margins(y=0.2)  # room for the legend
+        axes.legend()

@@ -249,7 +249,11 @@ def test_the_queue_goes_on_where_it_stopped_and_trains_nothing_twice(tmp_path):
         return done.output
 
     assert "0 of 4 runs" in run("--runs", "0")
-    assert claims.MISSING in run("--runs", "3")
+    asked = CliRunner().invoke(app, [*call, "--arm", "heads"])
+    assert asked.exit_code == 2 and "no arm heads in the ledger; it has base" in asked.output
+    assert claims.MISSING in run("--arm", "zero", "--runs", "1")
+    assert [p.parent.name.startswith("zero") for p in out.rglob("run_card.json")] == [True]
+    assert claims.MISSING in run("--runs", "2")
     first = {p: p.stat().st_mtime_ns for p in out.rglob("*") if p.is_file()}
     assert sum(p.name == "run_card.json" for p in first) == 3
     told = run("--record", str(record))

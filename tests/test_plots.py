@@ -148,6 +148,14 @@ def test_curves_over_seeds():
         plots.curves_over_seeds({})
 
 
+def test_names_stand_as_given_and_numbers_in_order():
+    (axes,) = plots.bars({"": {"share": {"base": 0.1, "R1": 0.3, "Dev1": 0.2}}}).axes
+    assert [t.get_text() for t in axes.get_xticklabels()] == ["base", "R1", "Dev1"]
+    assert axes.get_legend() is None  # nothing to tell apart
+    (axes,) = plots.bars({"": {"a": {3: 0.1, 1: 0.3}, "b": {2: 0.2}}}).axes
+    assert [t.get_text() for t in axes.get_xticklabels()] == ["1", "2", "3"]
+
+
 def test_bars_by_level():
     series = {
         "base": {1: 0.5, 2: 0.25},

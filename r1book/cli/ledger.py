@@ -8,6 +8,7 @@ import dataclasses
 import hashlib
 import shutil
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated
 
@@ -124,15 +125,18 @@ class Queue:
                         stages.branch(arm.stage, preset, trunk, folder, seed=seed)
         train(arm.stage, preset, seed, folder, start or None, None, tuple(dict(arm.start)))
 
-    def work(self, most: int | None = None, pause: float = 20) -> None:
-        """Train what is left, at most so many runs; what other processes train is left to them,
-        and waited for where a run starts from it."""
+    def work(self, most: int | None = None, arms: Collection[str] = (), pause: float = 20) -> None:
+        """Train what is left (of some arms, where given), at most so many runs; what other
+        processes train is left to them, and waited for where a run starts from it."""
         from r1book import runs
 
+        def left() -> list:
+            return [job for job in self.left() if not arms or job[0].name in arms]
+
         done = 0
-        while (left := self.left()) and (most is None or done < most):
+        while (jobs := left()) and (most is None or done < most):
             taken = False
-            for arm, seed in left:
+            for arm, seed in jobs:
                 if self.waits(arm, seed):
                     continue
                 try:
@@ -239,6 +243,10 @@ def claims(
     runs_at_most: Annotated[
         int | None, typer.Option("--runs", min=0, help="Stop after so many runs; 0: only judge.")
     ] = None,
+    arms: Annotated[
+        list[str] | None,
+        typer.Option("--arm", metavar="ARM", help="Train no other arm; may be repeated."),
+    ] = None,
     anew: Annotated[
         bool, typer.Option("--anew", help="Train what is recorded in data/claims/runs, too.")
     ] = False,
@@ -266,11 +274,15 @@ def claims(
 
     set_threads()
     book = room.load(ledger or models.DATA / "claims" / "claims.yaml")
+    if unknown := set(arms or []) - set(book.arms):
+        raise ValueError(
+            f"no arm {', '.join(sorted(unknown))} in the ledger; it has {', '.join(book.arms)}"
+        )
     recorded = None if anew else models.DATA / "claims" / "runs"
     queue = Queue(book, adjusted(config.preset(preset), None, changes or []), out, recorded)
     todo, left = room.jobs(book), queue.left()
     say(f"{len(todo) - len(left)} of {len(todo)} runs are finished in {out} or recorded")
-    queue.work(runs_at_most)
+    queue.work(runs_at_most, arms or ())
     queue.evaluate()
     seen = room.read(book, queue.found)
     found = room.judge(book, seen, seen["eval", "base"][book.seeds[0]])
