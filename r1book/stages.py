@@ -78,7 +78,8 @@ def sources(name: str, upstream=None) -> dict[str, Path]:
     folder}), else what is shipped.
 
     A base needs none, and may go on from one that is given. Raises RunError on a name that the
-    stage does not need; CheckpointError where nothing is shipped.
+    stage does not need; CheckpointError, for data RunError, where a folder is not there or nothing
+    is shipped.
     """
     needs = STAGES[name].needs
     if upstream is None:
@@ -89,7 +90,14 @@ def sources(name: str, upstream=None) -> dict[str, Path]:
         given = {(*needs, name)[0]: Path(upstream)}
     if odd := sorted(set(given) - {*(needs or (name,))}):
         raise RunError(f"{name} takes nothing from {', '.join(odd)}: it needs {', '.join(needs)}")
-    return {need: given.get(need) or shipped(need) for need in needs or tuple(given)}
+    out = {need: given.get(need) or shipped(need) for need in needs or tuple(given)}
+    for need, folder in out.items():
+        if not folder.is_dir():
+            kind = models.CheckpointError if STAGES[need].gives == "checkpoint" else RunError
+            raise kind(
+                f"{folder}: no {STAGES[need].gives} folder. Make it: python -m r1book run {need}"
+            )
+    return out
 
 
 def shipped(name: str) -> Path:
