@@ -268,7 +268,7 @@ def _shares(name: str, table: dict[str, float], options: tuple[str, ...]) -> Non
 class ScenarioConfig(RLConfig):
     """RL for all scenarios: rules for reasoning, reward models for general prompts."""
 
-    general_steps: int = 15
+    general_steps: int = 20
     """Steps at the end that ask general prompts, too (the report: 400 of 1,700)."""
     general_weights: dict[str, float] = field(
         default_factory=lambda: {"helpful": 1.0, "harmless": 1.0, "format": 1.0, "language": 1.0}
@@ -378,11 +378,11 @@ def laptop() -> Preset:
             filters=("form", "mixed language", "long paragraphs", "code blocks"), free_form=8
         ),
         sft_800k=SFTConfig(),
-        preferences=MakeConfig(steps=20, prompts_per_step=64, max_new_tokens=96),
+        preferences=MakeConfig(steps=60, prompts_per_step=64, max_new_tokens=96),
         reward_models=SFTConfig(passes=2, lr=3e-4, dtype="float32"),
         all_scenario_rl=ScenarioConfig(
-            steps=45,
-            families={"math": 0.2, "logic": 0.35, "stem": 0.15, "general": 0.3},
+            steps=60,
+            families={"math": 0.15, "logic": 0.25, "stem": 0.1, "general": 0.5},
             weights={"accuracy": 1.0, "format": 1.0, "language": 1.0},
             temperature=0.7,
         ),

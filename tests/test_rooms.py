@@ -19,8 +19,8 @@ STREAM = (
     "trace runs styles acts rewrite filters sets fused network models decode rollout actors grpo "
     "sft rl curate intervals measure "
     "remedies doctor evaluate comparison gates preference scenario budget fork makers trainers "
-    "stages forecast scale plots plots_group "
-    "plots_budget plots_stages plots_fork viewer widgets widgets_traces widgets_fork hostile "
+    "stages forecast scale plots plots_group plots_budget plots_calibration plots_stages "
+    "plots_fork viewer widgets widgets_traces widgets_fork hostile "
     "exercises effects claims book cli __main__"
 ).split()
 # These read and write text: they load in an instant, on a machine without torch.
@@ -28,7 +28,7 @@ TORCH_FREE = set(
     "settings config graph world problems prompts words allowlist workers sandbox rewards "
     "world.gold world.labeller "
     "trace runs styles acts rewrite filters sets intervals measure remedies doctor "
-    "plots plots_group plots_budget plots_stages plots_fork viewer widgets "
+    "plots plots_group plots_budget plots_calibration plots_stages plots_fork viewer widgets "
     "widgets_traces widgets_fork hostile "
     "exercises effects claims".split()
 )
