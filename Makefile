@@ -14,7 +14,7 @@ PYTEST_ARGS ?=
 PY := .venv/bin/python
 READY := .venv/.ready
 NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
-BENCHMARKS := $(filter-out benchmarks/pilots.py, $(sort $(wildcard benchmarks/*.py)))
+BENCHMARKS := $(sort $(wildcard benchmarks/*.py))
 RUN_NOTEBOOKS := $(PY) -m pytest -p tests.notebook_report --nbmake --nbmake-timeout=600 --timeout=1200
 
 # Caches stay inside the project folder, unless you already keep one elsewhere.
@@ -105,7 +105,6 @@ recorded: $(READY)
 	$(PY) -m r1book run r1-zero --seed 0 --set reward=$$control --out runs/r1_zero-$$control && \
 	$(RECORD) runs/r1_zero-$$control data/runs/r1_zero-$$control || exit 1; done
 	$(MAKE) chain
-	$(PY) benchmarks/pilots.py --out data/benchmarks/pilots.json
 	$(PY) -m r1book readme
 
 # The stages after R1-Zero alone, seed 0.
@@ -113,6 +112,7 @@ chain: $(READY)
 	@for s in $(CHAIN); do $(PY) -m r1book run $$s --seed 0 --out runs/$$s && case $$s in \
 	*-data|*-sampling|preferences) $(RECORD) runs/$$s --data data/sets/$$s;; \
 	*) $(RECORD) runs/$$s --model data/models/$$s;; esac || exit 1; done
+	$(PY) -m r1book compare data/models --out data/stages.json
 
 claims: $(READY)
 	$(PY) -m r1book claims --record data/claims/exploratory.json

@@ -41,6 +41,7 @@ def parts(root: Path = ROOT) -> dict[str, str]:
     return {
         "graph": f"```text\n{graph.drawn()}\n```",
         "chapters": chapters(root),
+        "stages": stages(root),
         "benchmarks": benchmarks(root),
         "tree": tree(root),
         "figure": figure(root),
@@ -105,6 +106,23 @@ def chapters(root: Path = ROOT) -> str:
         name = f"[{path.stem}](notebooks/{path.name})"
         rows.append(f"| {name} | {title} | {minutes} | {memory} | {badges(path.name, root)} |")
     return "\n".join(rows)
+
+
+def stages(root: Path = ROOT) -> str:
+    """Return the table of all bundled stages beside the report's (data/stages.json), and how it was
+    measured; or a line that there is none yet."""
+    path = root / "data" / "stages.json"
+    if not path.is_file():
+        return "_The stages are not measured yet._"
+    from r1book import comparison
+
+    found = json.loads(path.read_text(encoding="utf-8"))
+    how = found["how"]
+    told = (
+        f"{how['split']} split, {how['problems']} problems x {how['samples']} answers, temperature "
+        f"{how['temperature']:g}, one seed: `python -m r1book compare`"
+    )
+    return f"{comparison.table(found['stages'])}\n\n({told}.)"
 
 
 def benchmarks(root: Path = ROOT) -> str:

@@ -79,7 +79,11 @@ def peak_rss() -> int:
 
 
 def git_state(file=__file__) -> dict:
-    """Commit of the repository that tracks `file`, and whether it has changes; else None."""
+    """Commit of the repository that tracks `file`, and whether it has changes; else None.
+
+    Changes in data/ do not count: recording a run makes some, and what the next run takes from
+    there has its checksum in the card.
+    """
     file = Path(file).resolve()
 
     def git(*words):
@@ -95,7 +99,7 @@ def git_state(file=__file__) -> dict:
         commit = git("rev-parse", "HEAD").strip()
         return {
             "commit": commit,
-            "dirty": bool(git("status", "--porcelain", "--untracked-files=no").strip()),
+            "dirty": bool(git("status", "--porcelain", "-uno", "--", ":/", ":(top,exclude)data")),
         }
     except (OSError, subprocess.SubprocessError):
         return {"commit": None, "dirty": None}

@@ -98,8 +98,11 @@ def test_git_state_is_that_of_the_file(tmp_path):
     (tmp_path / "ours.py").write_text("1")
     assert runs.git_state(tmp_path / "ours.py") == {"commit": None, "dirty": None}
     git("init")
-    git("add", "ours.py")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "run.json").write_text("1")
+    git("add", "ours.py", "data")
     git("commit", "-m", "one")
+    (tmp_path / "data" / "run.json").write_text("2")  # recorded anew
     (tmp_path / "installed.py").write_text("1")
     state = runs.git_state(tmp_path / "ours.py")
     assert len(state["commit"]) == 40 and state["dirty"] is False
