@@ -25,7 +25,7 @@ export JUPYTERLAB_WORKSPACES_DIR ?= $(CURDIR)/.cache/jupyter/workspaces
 export MPLCONFIGDIR ?= $(CURDIR)/.cache/matplotlib
 export TORCHINDUCTOR_CACHE_DIR ?= $(CURDIR)/.cache/torchinductor
 
-.PHONY: help venv lab run test notebooks margins recorded chain claims bench clean
+.PHONY: help venv lab run test notebooks margins recorded chain variants claims bench clean
 
 help:
 	@echo "make lab        set up, then open JupyterLab at notebook 00"
@@ -34,6 +34,7 @@ help:
 	@echo "make notebooks  execute every notebook in place and clean what is committed of it"
 	@echo "make margins    execute every notebook with ten seeds: how far is each claim from failing? (20 minutes)"
 	@echo "make recorded   make anew what data/ ships: base, recorded runs, README (hours; resumes)"
+	@echo "make variants   the stage graph with one edge rewired, four times, recorded (20 minutes)"
 	@echo "make claims     train what the ledger of claims needs, then judge (hours; resumes)"
 	@echo "make bench      run benchmarks/*.py into data/benchmarks/ and README's table (two hours, idle machine)"
 	@echo "make venv       set up .venv only"
@@ -113,6 +114,26 @@ chain: $(READY)
 	*-data|*-sampling|preferences) $(RECORD) runs/$$s --data data/sets/$$s;; \
 	*) $(RECORD) runs/$$s --model data/models/$$s;; esac || exit 1; done
 	$(PY) -m r1book compare data/models --out data/stages.json
+
+# The graph with an edge rewired, four times, each up to where it differs from R1's (`r1book/comparison.py`).
+V := runs/variants
+TALK := --set 'evaluation.benchmarks=["mini-MATH","logic","mini-GPQA","mini-IFEval","mini-Arena"]'
+LANGUAGE := --set 'weights={"accuracy": 1.0, "format": 1.0, "language": 1.0}'
+TRAIN := $(PY) -m r1book run
+variants: $(READY)
+	$(TRAIN) r1-zero --from base=data/models/sft-800k $(TALK) --out $V/popular
+	$(TRAIN) reasoning-rl --from cold-start=data/models/base --out $V/no-cold-start-dev2
+	$(TRAIN) rejection-sampling --from $V/no-cold-start-dev2/checkpoint --out $V/no-cold-start-data
+	$(TRAIN) sft-800k --from rejection-sampling=$V/no-cold-start-data/data $(TALK) --out $V/no-cold-start
+	$(TRAIN) sft-800k --from base=data/models/reasoning-rl $(TALK) --out $V/no-restart
+	$(TRAIN) r1-zero $(LANGUAGE) --out $V/language-first-zero
+	$(TRAIN) cold-start-data --from $V/language-first-zero/checkpoint --out $V/language-first-traces
+	$(TRAIN) cold-start --from cold-start-data=$V/language-first-traces/data --out $V/language-first-dev1
+	$(TRAIN) reasoning-rl --from $V/language-first-dev1/checkpoint --out $V/language-first-dev2
+	$(TRAIN) rejection-sampling --from $V/language-first-dev2/checkpoint --out $V/language-first-data
+	$(TRAIN) sft-800k --from rejection-sampling=$V/language-first-data/data $(TALK) --out $V/language-first
+	@for v in popular no-cold-start no-restart language-first; do \
+	$(RECORD) $V/$$v data/variants/$$v || exit 1; done
 
 claims: $(READY)
 	$(PY) -m r1book claims --record data/claims/exploratory.json

@@ -106,5 +106,36 @@ def table(measured: Mapping[str, Mapping]) -> str:
     return "\n".join(lines)
 
 
+VARIANTS = {
+    "popular": "as popular summaries order it: SFT of the base on the set, then R1-Zero's RL",
+    "no-cold-start": "no cold start: reasoning RL from the base, then as R1, up to Dev3",
+    "no-restart": "no restart: the second SFT goes on from Dev2",
+    "language-first": "language reward from the start, in R1-Zero, then as R1, up to Dev3",
+}
+"""Variant of the stage graph -> what is different; `make variants` trains and records them."""
+
+
+def variants(folders: Mapping[str, Path], stages: Mapping[str, Mapping]) -> str:
+    """Return one table as markdown: Dev3 and R1 of the book (`measure`), and the last checkpoint of
+    each variant (run folders or excerpts), in per cent.
+
+    Raises ValueError where a variant was not measured on one of the benchmarks.
+    """
+    shown = ("mini-MATH", "logic", "mini-GPQA", "mini-IFEval", "mini-Arena")
+    rows = {STAGES[stage]: stages[stage] for stage in ("sft-800k", "all-scenario-rl")}
+    for name, folder in folders.items():
+        told = json.loads((Path(folder) / "eval.json").read_text(encoding="utf-8"))
+        if missing := [on for on in shown if on not in told]:
+            raise ValueError(f"{folder}: not measured on {', '.join(missing)}; run `make variants`")
+        rows[VARIANTS[name]] = told
+    head = [*shown[:-1], "gold quality", "language, mini-MATH"]
+    lines = ["| | " + " | ".join(head) + " |", "|---" * (len(head) + 1) + "|"]
+    for name, told in rows.items():
+        cells = [_percent(value(told[on], on)) for on in shown]
+        cells.append(_percent(told["mini-MATH"]["target_language_share"]))
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def _percent(share: float | None) -> str:
     return "-" if share is None else f"{100 * share:.1f}"

@@ -44,3 +44,20 @@ def test_the_table_stands_beside_the_report_s():
         "| *Arena-Hard (GPT-4-1106), the report* |  | 53.6 |",
     ]
     assert lines[7] == "| harmless responses, mini-Arena | 75.0 | 75.0 |"
+
+
+def test_the_variants_stand_in_one_table(tmp_path):
+    ours = {"pass@1": 0.5, "target_language_share": 0.9}
+    names = ("mini-MATH", "logic", "mini-GPQA", "mini-IFEval")
+    told = {**{name: ours for name in names}, "mini-Arena": ours | {"gold": 0.25}}
+    (tmp_path / "eval.json").write_text(json.dumps(told))
+    stages = {"sft-800k": told, "all-scenario-rl": told | {"logic": ours | {"pass@1": 0.6}}}
+    lines = comparison.variants({"no-restart": tmp_path}, stages).splitlines()
+    head = "| | mini-MATH | logic | mini-GPQA | mini-IFEval | gold quality | language, mini-MATH |"
+    assert lines[0] == head
+    assert lines[2] == "| Dev3 | 50.0 | 50.0 | 50.0 | 50.0 | 25.0 | 90.0 |"
+    assert lines[3] == "| R1 | 50.0 | 60.0 | 50.0 | 50.0 | 25.0 | 90.0 |"
+    assert lines[4].startswith("| no restart: the second SFT goes on from Dev2 | 50.0 |")
+    (tmp_path / "eval.json").write_text(json.dumps({"mini-MATH": ours}))
+    with pytest.raises(ValueError, match="not measured on logic, mini-GPQA, mini-IFEval"):
+        comparison.variants({"no-restart": tmp_path}, stages)

@@ -1,11 +1,13 @@
 """Do the recorded runs show what the project says of R1-Zero? Read from data/, nothing is run."""
 
+import dataclasses
 import json
 from pathlib import Path
 
 import pytest
 
-from r1book import config, measure, runs, trace
+from r1book import comparison, config, measure, runs, trace
+from r1book.graph import STAGES
 
 ROOT = Path(__file__).resolve().parent.parent
 RUNS, MODELS = ROOT / "data" / "runs", ROOT / "data" / "models"
@@ -95,3 +97,55 @@ def test_controls_do_not_learn_to_reason(control, benchmark):
     least = min(gain(RUNS / f"r1_zero-seed{seed}", benchmark) for seed in SEEDS)
     assert gain(folder, benchmark) < min(0.1, least / 3)
     assert growth(folder, benchmark) < 1.5
+
+
+# ---- the chain after R1-Zero ---------------------------------------------------------------------
+
+CHAIN = ("chat", "cold-start-data", "cold-start", "reasoning-rl", "rejection-sampling", "sft-800k",
+         "preferences", "reward-models", "all-scenario-rl")  # fmt: skip
+
+
+def bundled(stage: str) -> Path:
+    return ROOT / "data" / ("sets" if STAGES[stage].gives == "data" else "models") / stage
+
+
+def table(stage: str, benchmark: str, name: str = "pass@1") -> float:
+    return read(ROOT / "data", "stages.json")["stages"][stage][benchmark][name]
+
+
+@pytest.mark.parametrize("stage", CHAIN)
+def test_a_bundled_stage_is_of_the_preset_and_comes_from_the_bundled_ones_before(stage):
+    card = read(bundled(stage), "run_card.json")
+    name = stage.replace("-", "_")
+    wanted = json.loads(trace.encode(dataclasses.asdict(getattr(config.laptop(), name))))
+    assert card["preset"][name] == wanted
+    assert card["stage"] == stage and not card["git"]["dirty"]
+    assert set(card["upstream"]) == set(STAGES[stage].needs) and "rewired" not in card
+    given = STAGES[stage].gives
+    for need, told in card["upstream"].items():
+        assert told["sha256"] == runs.checksum(bundled(need)), f"{stage}: another {need}"
+    assert card[given]["sha256"]
+    sums = (bundled(stage) / "SHA256SUMS").read_text(encoding="utf-8").splitlines()
+    for line in sums:
+        digest, file = line.split("  ")
+        assert runs.checksum(bundled(stage) / file) == digest, file
+
+
+def test_the_stage_table_is_of_the_bundled_checkpoints():
+    found = read(ROOT / "data", "stages.json")["stages"]
+    assert list(found) == list(comparison.STAGES)
+    for stage, told in found.items():
+        assert told["sha256"] == runs.checksum(bundled(stage))
+
+
+def test_r1_keeps_the_language_and_is_more_pleasant_than_r1_zero():
+    assert table("all-scenario-rl", "mini-MATH", "target_language_share") >= 0.98
+    for benchmark, name in (
+        ("mini-IFEval", "pass@1"), ("mini-Arena", "gold"), ("mini-Arena", "harmless"),
+    ):  # fmt: skip
+        assert table("all-scenario-rl", benchmark, name) > table("r1-zero", benchmark, name)
+
+
+@pytest.mark.parametrize("benchmark", ["mini-MATH", "logic", "mini-GPQA"])
+def test_r1_reasons_no_worse_than_dev2(benchmark):
+    assert table("all-scenario-rl", benchmark) > table("reasoning-rl", benchmark) - 0.03
