@@ -49,7 +49,7 @@ def test_the_table_stands_beside_the_report_s():
 def test_the_variants_stand_in_one_table(tmp_path):
     ours = {"pass@1": 0.5, "target_language_share": 0.9}
     names = ("mini-MATH", "logic", "mini-GPQA", "mini-IFEval")
-    told = {**{name: ours for name in names}, "mini-Arena": ours | {"gold": 0.25}}
+    told = {**dict.fromkeys(names, ours), "mini-Arena": ours | {"gold": 0.25}}
     (tmp_path / "eval.json").write_text(json.dumps(told))
     stages = {"sft-800k": told, "all-scenario-rl": told | {"logic": ours | {"pass@1": 0.6}}}
     lines = comparison.variants({"no-restart": tmp_path}, stages).splitlines()
