@@ -173,8 +173,9 @@ def row(tokenizer, problem: Problem, text: str, kind: str) -> list[int]:
 
 
 def save(model: RewardModel, folder) -> Path:
-    """Write a reward model: the body as an ordinary checkpoint, and head.safetensors."""
-    folder = models.save(model.body, folder)
+    """Write a reward model: the body as an ordinary checkpoint in bfloat16, and head.safetensors in
+    float32."""
+    folder = models.save(model.body, folder, torch.bfloat16)
     head = {"weight": model.head.weight, "bias": model.head.bias}
     head |= {"mean": model.mean, "scale": model.scale}
     save_file(

@@ -330,6 +330,7 @@ class RewardModels:
         for lesson, model in zip(self.lessons, self.models, strict=True):
             model.fit_scale(preference.rows_of(lesson.train, lesson.kind))
             preference.save(model, out / "models" / lesson.kind)
+            model, _ = preference.load(out / "models" / lesson.kind)  # what others will load
             found = preference.measured(model, lesson.held, lesson.kind)
             result[lesson.kind] = {**found, "trained_on": len(lesson.train)}
         trace.write_json(out / "eval.json", result)

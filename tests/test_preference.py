@@ -87,7 +87,9 @@ def test_what_the_labels_say_is_learnt_and_kept(taught, kind, tmp_path):
     scores = torch.tensor(model.scores(rows))
     assert abs(scores.mean()) < 1e-3 and abs(scores.std() - 1) < 1e-2
     again, _ = preference.load(preference.save(model, tmp_path / kind))
-    assert torch.allclose(torch.tensor(again.scores(rows)), scores, atol=1e-5)
+    assert torch.allclose(torch.tensor(again.scores(rows)), scores, atol=0.1)  # bfloat16
+    twice, _ = preference.load(preference.save(again, tmp_path / "again"))
+    assert twice.scores(rows) == again.scores(rows)
     good, bad = (preference.row(tokenizer, ASKED[0], reply(t), kind) for t in ("tea .", "sorry ."))
     assert again.scores([good])[0] > again.scores([bad])[0]
 
