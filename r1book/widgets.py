@@ -29,7 +29,8 @@ def _style() -> str:
         f"src: url(data:font/woff;base64,{font}) format('woff'); }}\n"
         f"{rules} "
         "{ font-family: var(--jp-ui-font-family, sans-serif), 'r1book CJK' !important; }\n"
-        ".r1book pre { font-family: var(--jp-code-font-family, monospace), 'r1book CJK'; }</style>"
+        ".r1book pre { font-family: var(--jp-code-font-family, monospace), 'r1book CJK' "
+        "!important; }</style>"
     )
 
 

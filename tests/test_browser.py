@@ -256,6 +256,8 @@ def test_lengths_are_redrawn_by_what_is_chosen(view):
 def test_languages_are_redrawn_and_mixed_answers_read(view):
     view.shoot()
     picture = view.pictures()
+    (numbers,) = view.all("pre")
+    assert "又:" in numbers.text and "r1book CJK" in numbers.value_of_css_property("font-family")
     view.select("value").select_by_visible_text("changes of language an answer")
     view.wait(lambda: view.pictures() != picture, "changes of language")
     before = view.text()
