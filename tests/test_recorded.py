@@ -149,3 +149,20 @@ def test_r1_keeps_the_language_and_is_more_pleasant_than_r1_zero():
 @pytest.mark.parametrize("benchmark", ["mini-MATH", "logic", "mini-GPQA"])
 def test_r1_reasons_no_worse_than_dev2(benchmark):
     assert table("all-scenario-rl", benchmark) > table("reasoning-rl", benchmark) - 0.03
+
+
+def test_the_variants_are_rewired_as_they_say():
+    cards = {name: read(ROOT / "data" / "variants" / name, "run_card.json")
+             for name in comparison.VARIANTS}  # fmt: skip
+    ends = {name: (card["stage"], card.get("rewired")) for name, card in cards.items()}
+    assert ends == {
+        "popular": ("r1-zero", {"base": "sft-800k"}),
+        "no-cold-start": ("sft-800k", None),  # rewired before: its data come from another Dev2
+        "no-restart": ("sft-800k", {"base": "reasoning-rl"}),
+        "language-first": ("sft-800k", None),
+    }
+    assert not any(card["git"]["dirty"] for card in cards.values())
+    ours = runs.checksum(bundled("rejection-sampling"))
+    for name in ("no-cold-start", "language-first"):
+        assert cards[name]["upstream"]["rejection-sampling"]["sha256"] != ours
+    assert cards["no-restart"]["upstream"]["rejection-sampling"]["sha256"] == ours
