@@ -32,7 +32,7 @@ help:
 	@echo "make run        set up, then train every stage from the bundled base to R1 into runs/ (resumes if stopped)"
 	@echo "make test       set up, then lint, unit tests and every notebook, with a table of time and memory"
 	@echo "make notebooks  execute every notebook in place and clean what is committed of it"
-	@echo "make margins    execute every notebook with ten seeds: how far is each claim from failing? (20 minutes)"
+	@echo "make margins    execute every notebook with ten seeds: how far is each claim from failing? (an hour)"
 	@echo "make recorded   make anew what data/ ships: base, recorded runs, README (hours; resumes)"
 	@echo "make variants   the stage graph with one edge rewired, four times, recorded (20 minutes)"
 	@echo "make claims     train what the ledger of claims needs, then judge (hours; resumes)"

@@ -119,13 +119,34 @@ def _summary(values: list[float]) -> dict:
     return {**{k: float(f"{x:.4g}") for k, x in sizes.items()}, "deviations": far}
 
 
+def prune(out: Path, notebooks: list[Path]) -> None:
+    """Leave out of a file what notebooks no longer assert; the others were measured beside it."""
+    known = json.loads(out.read_text())
+    for path in notebooks:
+        now = assertions(nbformat.read(path, as_version=4))
+        found = known[path.name]["assertions"]
+        known[path.name]["assertions"] = {text: found[text] for text in now if text in found}
+    _write(out, known)
+
+
+def _write(out: Path, known: dict) -> None:
+    text = json.dumps(known, indent=1, sort_keys=True, ensure_ascii=False)
+    out.write_text(text + "\n", encoding="utf-8")
+
+
 def main() -> None:
     """Measure the notebooks named, keep what the file says of others."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("notebooks", nargs="+", type=Path)
     parser.add_argument("--seeds", type=int, default=10, help="executions, with seeds 0, 1, ...")
     parser.add_argument("--out", type=Path, help="JSON file to update")
+    parser.add_argument(
+        "--prune", action="store_true", help="execute nothing, forget assertions that are no more"
+    )
     options = parser.parse_args()
+    if options.prune:
+        prune(options.out, options.notebooks)
+        return
     for path in options.notebooks:
         found = measure(path, range(options.seeds))
         for text, row in found.items():
@@ -137,8 +158,7 @@ def main() -> None:
                 "seeds": options.seeds,
                 "assertions": found,
             }
-            text = json.dumps(known, indent=1, sort_keys=True, ensure_ascii=False)
-            options.out.write_text(text + "\n", encoding="utf-8")
+            _write(options.out, known)
     sys.stdout.flush()
 
 

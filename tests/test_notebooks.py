@@ -10,7 +10,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from clean_notebooks import WIDGET, clean
-from notebook_margins import Measured, assertions
+from notebook_margins import TITLE, Measured, assertions, prune
 
 ROOT = Path(__file__).resolve().parent.parent
 PATHS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -82,6 +82,18 @@ def test_margins_are_what_is_left_before_an_assertion_fails():
         ("1 < a", 1.5), ("a <= 3", 0.5), ("b > 1.5", 0.5), ("b != 9", 1), ("b > 1.5", 2.5),
         ("b != 9", 1),
     ]  # fmt: skip
+
+
+def test_what_is_no_longer_asserted_is_forgotten(tmp_path):
+    nbformat = pytest.importorskip("nbformat")
+    cell = nbformat.v4.new_code_cell(f"{TITLE}\nassert a > 1")
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "n.ipynb")
+    found = {"seeds": 10, "assertions": {"a > 1": {"mean": 2}, "b > 1": {"mean": -1}}}
+    (tmp_path / "m.json").write_text(json.dumps({"n.ipynb": found, "other.ipynb": found}))
+    prune(tmp_path / "m.json", [tmp_path / "n.ipynb"])
+    known = json.loads((tmp_path / "m.json").read_text())
+    assert known["n.ipynb"] == {"seeds": 10, "assertions": {"a > 1": {"mean": 2}}}
+    assert known["other.ipynb"] == found
 
 
 def test_cleaning_keeps_pictures_and_drops_bare_widgets():
