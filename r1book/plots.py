@@ -290,7 +290,7 @@ def _bars(axes, series: Mapping[str, Mapping], room: int) -> None:
                 label=name if j == 0 else None,
             )
     labels = [str(level) for level in levels]
-    if sum(len(label) + 2 for label in labels) > room:  # characters
+    if max(map(len, labels)) > room / len(labels):  # characters a bar
         labels = [label.replace(" ", "\n") for label in labels]
     axes.set_xticks(range(len(levels)), labels)
     axes.grid(axis="y", alpha=0.3)

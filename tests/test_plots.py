@@ -152,6 +152,9 @@ def test_names_stand_as_given_and_numbers_in_order():
     (axes,) = plots.bars({"": {"share": {"base": 0.1, "R1": 0.3, "Dev1": 0.2}}}).axes
     assert [t.get_text() for t in axes.get_xticklabels()] == ["base", "R1", "Dev1"]
     assert axes.get_legend() is None  # nothing to tell apart
+    names = ("wrong", "form", "mixed language", "long paragraphs", "code blocks", "kept")
+    (axes,) = plots.bars({"": {"answers": dict.fromkeys(names, 1)}}).axes
+    assert axes.get_xticklabels()[3].get_text() == "long\nparagraphs"  # or it meets its neighbour
     (axes,) = plots.bars({"": {"a": {3: 0.1, 1: 0.3}, "b": {2: 0.2}}}).axes
     assert [t.get_text() for t in axes.get_xticklabels()] == ["1", "2", "3"]
 
