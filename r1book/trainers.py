@@ -275,7 +275,11 @@ class RewardModels:
         if not path.is_file():
             raise sets.SetError(f"{data} holds no pairs: pairs.jsonl is missing")
         pairs = preference.from_dicts(list(trace.lines(path)))
-        self.lessons = [preference.lesson(pairs, self.tokenizer, k) for k in preference.KINDS]
+        lessons = [preference.lesson(pairs, self.tokenizer, k) for k in preference.KINDS]
+        if config.examples > (least := min(len(lesson.train) for lesson in lessons)):
+            raise ValueError(f"examples={config.examples}, but a set has {least}: ask for fewer")
+        taken = slice(config.examples or None)
+        self.lessons = [dataclasses.replace(e, train=e.train[taken]) for e in lessons]
         self.models, self.optimizers, self.plan = [], [], []
         for place, lesson in enumerate(self.lessons):
             model = preference.RewardModel(models.load(source)[0])

@@ -1,5 +1,6 @@
 """Does a run that is killed or out of disk come to the same end as one that is not?"""
 
+import dataclasses
 import errno
 import functools
 import os
@@ -22,12 +23,13 @@ from test_stages import (
     result,
 )
 
-from r1book import gates, runs, stages, trace
+from r1book import gates, graph, runs, stages, trace
+from r1book.config import CurateConfig, SFTConfig
 
 # ---- killed --------------------------------------------------------------------------------------
 
 
-def run_killed(name, out, upstream, fatal: str, nth: int) -> None:
+def run_killed(name, out, upstream, fatal: str, nth: int, preset=TINY) -> None:
     """Run a stage, and be killed just before the `nth` event called `fatal`; in its own process.
 
     The line of a log that is the fatal event is written by half.
@@ -62,12 +64,12 @@ def run_killed(name, out, upstream, fatal: str, nth: int) -> None:
         append(self, *records)
 
     trace.Log.append = appended
-    stages.run(name, TINY, out=out, upstream=upstream)
+    stages.run(name, preset, out=out, upstream=upstream)
 
 
-def killed(name, out, upstream, fatal: str, nth: int) -> bool:
+def killed(name, out, upstream, fatal: str, nth: int, preset=TINY) -> bool:
     """Return whether a run was killed there; False: it came to its end without."""
-    child = FORKS.Process(target=run_killed, args=(name, out, upstream, fatal, nth))
+    child = FORKS.Process(target=run_killed, args=(name, out, upstream, fatal, nth, preset))
     child.start()
     child.join()
     assert child.exitcode in (0, -signal.SIGKILL), f"{fatal}: exit {child.exitcode}"
@@ -126,6 +128,37 @@ def test_killed_from_outside(tmp_path, straight, upstream):
     child.join()
     stages.run("r1-zero", TINY, out=out, upstream=upstream)
     assert result(out) == result(straight / "r1-zero")
+
+
+FEW = {"steps": 3, "prompts_per_step": 6, "save_every": 2}
+SMALL = dataclasses.replace(
+    TINY,
+    chat=SFTConfig(examples=8, passes=2, batch=4, dtype="float32", save_every=2),
+    cold_start_data=CurateConfig(**FEW, samples=2, max_new_tokens=96, families={"math": 1.0}),
+    reasoning_rl=dataclasses.replace(TINY.r1_zero, reward="rules"),
+    rejection_sampling=CurateConfig(**FEW, samples=2, max_new_tokens=96, free_form=2),
+    sft_800k=TINY.cold_start,
+    preferences=dataclasses.replace(TINY.preferences, save_every=2),
+    reward_models=dataclasses.replace(TINY.reward_models, examples=40),
+    all_scenario_rl=dataclasses.replace(TINY.all_scenario_rl, steps=3, save_every=2),
+)
+LATER = [s.name for s in graph.GRAPH if s.built and s.needs and s.name != "r1-zero"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LATER)
+def test_every_stage_killed_twice_comes_to_the_same_end(tmp_path, name):
+    """From what the book ships of the stages before, with few steps."""
+    whole, out = stages.run(name, SMALL, out=tmp_path / "whole"), tmp_path / "run"
+    assert killed(name, out, None, "append metrics.jsonl", 2, SMALL)  # a step that is not saved
+    assert killed(name, out, None, "replace run_card.json", 1, SMALL)  # all but finished
+    stages.run(name, SMALL, out=out)
+    gives = graph.STAGES[name].gives
+    assert runs.checksum(out / gives) == runs.checksum(whole / gives)
+    logs = [trace.read_metrics(folder / "metrics.jsonl") for folder in (out, whole)]
+    timeless = [[{k: v for k, v in e.items() if "seconds" not in k} for e in log] for log in logs]
+    assert timeless[0] == timeless[1] and len(timeless[0]) > 1
+    assert names(out) == names(whole)
 
 
 # ---- out of disk ---------------------------------------------------------------------------------

@@ -399,6 +399,9 @@ def test_data_is_made_to_the_same_end_in_any_sessions(upstream, tmp_path, monkey
     card = json.loads((whole / "data" / "card.json").read_text())
     assert card["pairs"] >= card["agreed"] >= card["balanced"] > 0
     need = {"sft-800k": upstream, "preferences": whole / "data"}
+    more = dataclasses.replace(TINY, reward_models=SFTConfig(examples=10_000))
+    with pytest.raises(ValueError, match=r"examples=10000, but a set has \d+: ask for fewer"):
+        stages.run("reward-models", more, out=tmp_path / "more", upstream=need)
     one = stages.run("reward-models", TINY, out=tmp_path / "rm", upstream=need)
     two = tmp_path / "rm-parted"
     while not (two / "run_card.json").is_file():
