@@ -42,6 +42,7 @@ def parts(root: Path = ROOT) -> dict[str, str]:
         "graph": f"```text\n{graph.drawn()}\n```",
         "chapters": chapters(root),
         "stages": stages(root),
+        "claims": claims(root),
         "benchmarks": benchmarks(root),
         "tree": tree(root),
         "figure": figure(root),
@@ -123,6 +124,34 @@ def stages(root: Path = ROOT) -> str:
         f"{how['temperature']:g}, one seed: `python -m r1book compare`"
     )
     return f"{comparison.table(found['stages'])}\n\n({told}.)"
+
+
+def claims(root: Path = ROOT) -> str:
+    """Return the table of the claims that have been judged (data/claims/*.json), each with its
+    verdict and what its tests found; or a line that there is none yet."""
+    kinds = ("confirmatory", "exploratory")
+    paths = (root / "data" / "claims" / f"{kind}.json" for kind in kinds)
+    path = next((path for path in paths if path.is_file()), None)
+    if path is None:
+        return "_No claim is judged yet._"
+    found = json.loads(path.read_text(encoding="utf-8"))
+    rows, missing = ["| claim | verdict | tests: effect (interval) |", "|---|---|---|"], []
+    for claim in found["claims"]:
+        if claim["verdict"] == "runs missing":
+            missing.append(claim["id"])
+            continue
+        tests = "; ".join(f"{e['test']['name']}: {e['verdict']}{_found(e)}" for e in claim["tests"])
+        rows.append(f"| {claim['id']}: {claim['statement']} | **{claim['verdict']}** | {tests} |")
+    seeds = ", ".join(map(str, found["seeds"]))
+    told = f"({path.stem.capitalize()}, seeds {seeds}: `{found['command']}`."
+    if missing:
+        told += f" Not judged, since runs are missing: {', '.join(missing)}."
+    return "\n".join(rows) + f"\n\n{told})"
+
+
+def _found(finding: dict) -> str:
+    i = finding["interval"]
+    return "" if i is None else f", {i['mean']:+.3g} ({i['low']:+.3g} to {i['high']:+.3g})"
 
 
 def benchmarks(root: Path = ROOT) -> str:

@@ -43,6 +43,26 @@ def test_benchmarks_are_those_with_a_ratio_and_their_figures(tmp_path):
     assert text.count("![") == 1 and "![how slow](data/benchmarks/slow.png)" in text
 
 
+def test_claims_have_verdicts_and_what_lacks_runs_is_named(tmp_path):
+    assert "No claim" in book.claims(tmp_path)
+    (tmp_path / "data" / "claims").mkdir(parents=True)
+    interval = {"mean": 0.1, "low": -0.02, "high": 0.22}
+    tests = [
+        {"test": {"name": "more right"}, "verdict": "not shown", "interval": interval},
+        {"test": {"name": "longer"}, "verdict": "runs missing", "interval": None},
+    ]
+    judged = [
+        {"id": "C01", "statement": "It learns.", "verdict": "not shown", "tests": tests},
+        {"id": "C02", "statement": "It talks.", "verdict": "runs missing", "tests": tests[1:]},
+    ]
+    record = {"claims": judged, "seeds": [0, 1], "command": "python -m r1book claims"}
+    (tmp_path / "data" / "claims" / "exploratory.json").write_text(json.dumps(record))
+    text = book.claims(tmp_path)
+    row = "| C01: It learns. | **not shown** | more right: not shown, +0.1 (-0.02 to +0.22); "
+    assert f"{row}longer: runs missing |" in text and "It talks" not in text
+    assert "Exploratory, seeds 0, 1" in text and text.endswith("runs are missing: C02.)")
+
+
 def test_question_is_the_first_sentence_of_the_docstring(tmp_path):
     file = tmp_path / "m.py"
     file.write_text('"""What is a room? A file with\none question. More."""\n')

@@ -197,8 +197,9 @@ class Queue:
                     trace.write_json(folder / f"{kind}.json", found)
 
     def keep(self, place: Path) -> None:
-        """Copy cards and evaluations of what is finished to `place`, and what others start from;
-        what is there of runs that the ledger no longer takes is removed."""
+        """Copy cards and evaluations of what is finished to `place`, and the bases that others
+        start from, which take longest; what is there of runs that the ledger no longer takes is
+        removed."""
         from r1book import claims
 
         every = self.book.arms.values()
@@ -217,7 +218,7 @@ class Queue:
                     to.parent.mkdir(parents=True, exist_ok=True)
                     shutil.copy(path, to)
             needed = {source for other in every for _, source in other.start}
-            if arm.stage is None or arm.name not in needed:
+            if arm.stage is None or STAGES[arm.stage].needs or arm.name not in needed:
                 continue
             given = self.out / self.name(arm, seed) / STAGES[arm.stage].gives
             if given.is_dir():
