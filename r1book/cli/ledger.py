@@ -293,7 +293,7 @@ def claims(
     queue.keep(record.parent / "runs")
     claimed = [
         {
-            "id": claim.id, "verdict": room.verdict(found[claim.id]),
+            "id": claim.id, "statement": claim.statement, "verdict": room.verdict(found[claim.id]),
             "tests": [dataclasses.asdict(finding) for finding in found[claim.id]],
         }
         for claim in book.claims
