@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from r1book import comparison, config, measure, runs, trace
+from r1book import claims, comparison, config, measure, runs, trace
+from r1book.cli import ledger
 from r1book.graph import STAGES
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -166,3 +167,22 @@ def test_the_variants_are_rewired_as_they_say():
     for name in ("no-cold-start", "language-first"):
         assert cards[name]["upstream"]["rejection-sampling"]["sha256"] != ours
     assert cards["no-restart"]["upstream"]["rejection-sampling"]["sha256"] == ours
+
+
+# ---- the ledger of claims ------------------------------------------------------------------------
+
+
+def test_the_recorded_verdicts_follow_from_the_recorded_evaluations(tmp_path):
+    record = read(ROOT / "data" / "claims", "exploratory.json")
+    book = claims.load(ROOT / "data" / "claims" / "claims.yaml")
+    assert not book.frozen and record["seeds"] == list(book.seeds) == list(SEEDS)
+    shipped = ROOT / "data" / "claims" / "runs"
+    queue = ledger.Queue(book, config.laptop(), tmp_path, shipped)
+    seen = claims.read(book, queue.found)
+    found = claims.judge(book, seen, seen["eval", "base"][0])
+    assert [claim["id"] for claim in record["claims"]] == [claim.id for claim in book.claims]
+    for claim in record["claims"]:
+        assert claim["verdict"] == claims.verdict(found[claim["id"]]), claim["id"]
+        for told, finding in zip(claim["tests"], found[claim["id"]], strict=True):
+            assert told["test"]["name"] == finding.test.name
+            assert told["effects"] == pytest.approx(finding.effects)
