@@ -91,7 +91,7 @@ margins: $(READY)
 SEEDS ?= 0 1 2
 # After R1-Zero, each from what is bundled of those before: in their order.
 CHAIN := chat cold-start-data cold-start reasoning-rl rejection-sampling sft-800k preferences reward-models \
-	all-scenario-rl
+	all-scenario-rl distillation-data distill-qwen distill-llama
 RECORD := $(PY) -m r1book record
 recorded: $(READY)
 	$(PY) -m r1book run base --seed 0 --out runs/base

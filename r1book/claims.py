@@ -157,6 +157,7 @@ def load(path) -> Ledger:
             raise ValueError(f"{path}: arm {arm.name}: expected a stage or a model")
         before = list(arms)[: list(arms).index(arm.name)]
         needs = graph.STAGES[arm.stage].needs if arm.stage in graph.STAGES else ()
+        needs = needs or (arm.stage,)  # a base may go on from one of its kind
         if odd := sorted(set(dict(arm.start)) - set(needs)):
             raise ValueError(f"{path}: arm {arm.name} takes {odd[0]}, expected {', '.join(needs)}")
         for _, source in arm.start:

@@ -2,88 +2,22 @@
 the reader.
 
 A preset is a function that returns a frozen `Preset`. Settings given as text: `settings.py`.
-Leaves out what the values do: the rooms take plain arguments.
+Leaves out the settings of a base (`base_config.py`), and what the values do: the rooms take plain
+arguments.
 """
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Any
 
-
-@dataclass(frozen=True)
-class ModelConfig:
-    """The shape of a model trained from scratch."""
-
-    family: str = "llama"
-    """'llama' or 'qwen2' (transformers' LlamaForCausalLM, Qwen2ForCausalLM)."""
-    hidden: int = 128
-    """Width of the hidden states."""
-    layers: int = 4
-    """Depth: the dial that scales base and students."""
-    heads: int = 4
-    """Query heads."""
-    kv_heads: int = 4
-    """Key-value heads."""
-    mlp: int = 352
-    """Width of the gated MLP."""
-    positions: int = 1024
-    """Longest sequence in tokens."""
-
-
-@dataclass(frozen=True)
-class PretrainConfig:
-    """Pre-training of a base: a common trunk, then a short anneal that carries the switchable
-    documents."""
-
-    model: ModelConfig = ModelConfig()
-    """The model."""
-    sums_steps: int = 700
-    """Optimiser steps on the trunk's first part, mostly pages of sums."""
-    trunk_steps: int = 2900
-    """Optimiser steps on the rest of the trunk."""
-    anneal_steps: int = 500
-    """Optimiser steps on the anneal, while the learning rate falls to zero."""
-    step_tokens: int = 8064
-    """Tokens in a step, in whole rows, at least one."""
-    row_tokens: int = 192
-    """Tokens in a row of the trunk ..."""
-    anneal_row_tokens: int = 336
-    """... and of the anneal: as long as a prompt and an answer in RL."""
-    optimizer: str = "muon"
-    """'muon' (on the matrices; `data/world_card.md` has the comparison) or 'adamw'."""
-    lr: float = 3e-3
-    """Peak learning rate."""
-    warmup: int = 100
-    """Steps from zero to the peak."""
-    weight_decay: float = 0.1
-    """Decoupled weight decay on matrices."""
-    grad_clip: float = 1.0
-    """Largest gradient norm."""
-    asymmetry: str = "strong"
-    """Which language lacks products: 'off', 'weak', 'strong' (English) or 'reversed' (Chinese)."""
-    wait: float = 0.25
-    """Share of the anneal's authors who, after a miss, mostly say "wait" and change branch."""
-    second: float = 0.12
-    """Share of documents with a check and a repair, in the anneal."""
-    direct: float = 0.40
-    """Share of documents that answer without working, all along."""
-    switched: float = 0.01
-    """Share of code-switched working, in the anneal."""
-    dtype: str = "bfloat16"
-    """Precision of forward and backward (autocast); weights stay float32."""
-    compile: bool = True
-    """Compile the model where a compiler is at hand; without one training is slower, never an
-    error."""
-    save_every: int = 500
-    """Steps between saved states."""
-
-    def __post_init__(self):
-        """Raise ValueError on a value that no run can have, before anything is written."""
-        _at_least(self, 0, "sums_steps", "trunk_steps", "anneal_steps", "warmup", "lr")
-        _at_least(self, 1, "step_tokens", "row_tokens", "anneal_row_tokens", "save_every")
-        _one_of("asymmetry", self.asymmetry, ("off", "weak", "strong", "reversed"))
-        _one_of("dtype", self.dtype, DTYPES)
-        _one_of("optimizer", self.optimizer, ("adamw", "muon"))
+from r1book.base_config import (
+    DTYPES,
+    LATER,
+    ModelConfig,
+    PretrainConfig,
+    at_least,
+    one_of,
+    shares,
+)
 
 
 @dataclass(frozen=True)
@@ -148,22 +82,22 @@ class RLConfig:
 
     def __post_init__(self):
         """Raise ValueError on a value that no run can have, before anything is written."""
-        _at_least(
+        at_least(
             self, 1, "steps", "prompts_per_step", "group_size", "max_new_tokens", "minibatches",
             "micro_tokens", "reference_refresh", "save_every", "trace_every",
         )  # fmt: skip
-        _at_least(self, 0, "warmup", "temperature", "lr", "clip_low", "clip_high", "beta")
-        _one_of("reward", self.reward, ("rules", "random", "format_only"))
-        _one_of("ratio", self.ratio, ("token", "sequence_product", "sequence_mean"))
-        _one_of(
+        at_least(self, 0, "warmup", "temperature", "lr", "clip_low", "clip_high", "beta")
+        one_of("reward", self.reward, ("rules", "random", "format_only"))
+        one_of("ratio", self.ratio, ("token", "sequence_product", "sequence_mean"))
+        one_of(
             "aggregation", self.aggregation, ("token_mean", "answer_mean", "token_sum", "dr_grpo")
         )
-        _one_of("std", self.std, ("sample", "population", "none"))
-        _one_of("dtype", self.dtype, DTYPES)
-        _shares("families", self.families, ("math", "logic", "stem", "code", "general"))
-        _shares("weights", self.weights, ("accuracy", "format", "language"))
+        one_of("std", self.std, ("sample", "population", "none"))
+        one_of("dtype", self.dtype, DTYPES)
+        shares("families", self.families, ("math", "logic", "stem", "code", "general"))
+        shares("weights", self.weights, ("accuracy", "format", "language"))
         for level in self.levels or (0,):
-            _one_of("levels", level, (1, 2, 3, 4, 5))
+            one_of("levels", level, (1, 2, 3, 4, 5))
 
 
 @dataclass(frozen=True)
@@ -186,12 +120,14 @@ class SFTConfig:
     """Precision of forward and backward where the processor has it."""
     save_every: int = 100
     """Steps between saved states."""
+    think: bool = field(default=True, metadata=LATER)
+    """Whether the thinking is learnt, too; False: `<think>` is left empty, the answer stays."""
 
     def __post_init__(self):
         """Raise ValueError on a value that no run can have, before anything is written."""
-        _at_least(self, 0, "examples", "warmup", "lr")
-        _at_least(self, 1, "passes", "batch", "save_every")
-        _one_of("dtype", self.dtype, DTYPES)
+        at_least(self, 0, "examples", "warmup", "lr")
+        at_least(self, 1, "passes", "batch", "save_every")
+        one_of("dtype", self.dtype, DTYPES)
 
 
 @dataclass(frozen=True)
@@ -209,7 +145,7 @@ class MakeConfig:
 
     def __post_init__(self):
         """Raise ValueError on a value that no run can have, before anything is written."""
-        _at_least(self, 1, "steps", "prompts_per_step", "max_new_tokens", "save_every")
+        at_least(self, 1, "steps", "prompts_per_step", "max_new_tokens", "save_every")
 
 
 @dataclass(frozen=True)
@@ -232,36 +168,15 @@ class CurateConfig(MakeConfig):
     """Names in `filters.FILTERS`, in order."""
     temperature: float = 1.0
     """Of the samples (the report's cold start: 1)."""
+    right: bool = field(default=True, metadata=LATER)
+    """Whether only right answers are kept; False: wrong ones, too, a control."""
 
     def __post_init__(self):
         """As MakeConfig."""
         super().__post_init__()
-        _at_least(self, 1, "samples", "keep")
-        _at_least(self, 0, "free_form", "temperature")
-        _shares("families", self.families, ("math", "logic", "stem", "code"))
-
-
-DTYPES = ("float32", "bfloat16")
-
-
-def _at_least(config: Any, lowest: float, *names: str) -> None:
-    for name in names:
-        if not getattr(config, name) >= lowest:
-            raise ValueError(f"{name}={getattr(config, name)}: expected at least {lowest}")
-
-
-def _one_of(name: str, value: Any, options: tuple) -> None:
-    if value not in options:
-        raise ValueError(f"{name}={value!r}: expected one of {', '.join(map(str, options))}")
-
-
-def _shares(name: str, table: dict[str, float], options: tuple[str, ...]) -> None:
-    for key, share in table.items():
-        _one_of(name, key, options)
-        if not share >= 0:
-            raise ValueError(f"{name}: {key} has {share}, expected 0 or more")
-    if not sum(table.values()) > 0:
-        raise ValueError(f"{name}={table}: expected at least one positive number")
+        at_least(self, 1, "samples", "keep")
+        at_least(self, 0, "free_form", "temperature")
+        shares("families", self.families, ("math", "logic", "stem", "code"))
 
 
 @dataclass(frozen=True)
@@ -280,9 +195,9 @@ class ScenarioConfig(RLConfig):
     def __post_init__(self):
         """As RLConfig."""
         super().__post_init__()
-        _at_least(self, 0, "general_steps")
-        _one_of("helpful", self.helpful, ("helpful", "unbalanced"))
-        _shares(
+        at_least(self, 0, "general_steps")
+        one_of("helpful", self.helpful, ("helpful", "unbalanced"))
+        shares(
             "general_weights", self.general_weights, ("helpful", "harmless", "format", "language")
         )
 
@@ -309,9 +224,9 @@ class EvalConfig:
 
     def __post_init__(self):
         """Raise ValueError on a value that no evaluation can have."""
-        _at_least(self, 1, "problems", "samples", "max_new_tokens")
-        _at_least(self, 0, "temperature")
-        _one_of("split", self.split, ("train", "dev", "test", "heldout"))
+        at_least(self, 1, "problems", "samples", "max_new_tokens")
+        at_least(self, 0, "temperature")
+        one_of("split", self.split, ("train", "dev", "test", "heldout"))
 
 
 @dataclass(frozen=True)
@@ -346,6 +261,15 @@ class Preset:
     """Training of the reward models (the report: one pass at 6e-6)."""
     all_scenario_rl: ScenarioConfig
     """RL on Dev3 with rules and reward models: R1."""
+    distillation_data: CurateConfig
+    """As rejection sampling, with more batches: its first ones are those of the second SFT."""
+    distill_qwen: SFTConfig
+    """SFT of the Qwen2-shaped student on them."""
+    distill_llama: SFTConfig
+    """SFT of the Llama-shaped student on the same."""
+    on_policy_distill: RLConfig
+    """A student's own answers, graded by a teacher; of the settings, rewards, clipping, ratio,
+    aggregation and KL have no part in it."""
     evaluation: EvalConfig
     """How each checkpoint is measured."""
 
@@ -353,6 +277,9 @@ class Preset:
 def laptop() -> Preset:
     """Return the preset of the book: a miniature world on two CPU cores. Taught in notebook 00."""
     base = PretrainConfig()
+    sampling = CurateConfig(
+        filters=("form", "mixed language", "long paragraphs", "code blocks"), free_form=8
+    )
     student = {"direct": 0.60, "sums_steps": 400, "trunk_steps": 1000, "anneal_steps": 250}
     return Preset(
         name="laptop",
@@ -374,9 +301,7 @@ def laptop() -> Preset:
         ),
         cold_start=SFTConfig(examples=600),
         reasoning_rl=RLConfig(steps=60, weights={"accuracy": 1.0, "format": 1.0, "language": 1.0}),
-        rejection_sampling=CurateConfig(
-            filters=("form", "mixed language", "long paragraphs", "code blocks"), free_form=8
-        ),
+        rejection_sampling=sampling,
         sft_800k=SFTConfig(),
         preferences=MakeConfig(steps=60, prompts_per_step=64, max_new_tokens=96),
         reward_models=SFTConfig(passes=2, lr=3e-4, dtype="float32"),
@@ -386,6 +311,10 @@ def laptop() -> Preset:
             weights={"accuracy": 1.0, "format": 1.0, "language": 1.0},
             temperature=0.7,
         ),
+        distillation_data=dataclasses.replace(sampling, steps=96),
+        distill_qwen=SFTConfig(),
+        distill_llama=SFTConfig(),
+        on_policy_distill=RLConfig(prompts_per_step=32, group_size=4),
         evaluation=EvalConfig(),
     )
 

@@ -28,7 +28,7 @@ class Batch:
     questions: list[str]
     """Their questions, for decontamination."""
     counts: dict[str, int]
-    """Toll of each filter, 'tokens' sampled, and what else was counted."""
+    """Toll of each filter, 'tokens' sampled, 'prompt_tokens' read, and what else was counted."""
     pairs: list[dict] = field(default_factory=list)
     """Of the cold start: {"problem", "trace", "rewritten", "faults"} of each trace that chat was
     given."""
@@ -97,7 +97,8 @@ def rejection(model, tokenizer, chat, config: CurateConfig, seed: int, number: i
     judged, disagree = judge(chat, seen, seed)
     stopped, rows, questions, kept = [], [], [], Counter()
     for (problem, text, _), right in zip(seen, judged, strict=True):
-        why = filters.stopped_by(text, problem, config.filters) if right else "wrong"
+        wrong = config.right and not right
+        why = "wrong" if wrong else filters.stopped_by(text, problem, config.filters)
         stopped.append(why)
         if why is None and kept[problem.id] < config.keep:
             kept[problem.id] += 1
@@ -177,4 +178,6 @@ def _shown(tokenizer, said: list[str | None]) -> list[bool]:
 def _counts(stopped, seen, config: CurateConfig, tokenizer) -> dict[str, int]:
     texts = [text for _, text, _ in seen]
     tokens = sum(map(len, tokenizer(texts, add_special_tokens=False)["input_ids"])) + len(texts)
-    return {**filters.toll(stopped, config.filters), "tokens": tokens}
+    asked = [prompts.render(problem) for problem in {p.id: p for p, _, _ in seen}.values()]
+    read = sum(map(len, tokenizer(asked, add_special_tokens=False)["input_ids"])) + len(asked)
+    return {**filters.toll(stopped, config.filters), "tokens": tokens, "prompt_tokens": read}

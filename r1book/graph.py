@@ -18,8 +18,8 @@ class Stage:
     """What happens, in words."""
     source: str
     """Where the report describes it."""
-    built: bool = True
-    """Whether this version of the book runs it."""
+    report: bool = True
+    """Whether the report has it; else it is ours, for comparison, and no part of `run all`."""
     gives: str = "checkpoint"
     """What it leaves in its folder: 'checkpoint', 'data' or (reward) 'models'."""
 
@@ -87,17 +87,29 @@ GRAPH = (
         "v1 2.3.4",
     ),
     Stage(
+        "distillation-data",
+        ("reasoning-rl", "chat"),
+        "the set of the second SFT, four times as long: small students need more",
+        "v1 2.3.3, 2.4",
+        gives="data",
+    ),
+    Stage(
         "distill-qwen",
-        ("qwen-base", "rejection-sampling"),
-        "SFT of the Qwen student on the same data",
+        ("qwen-base", "distillation-data"),
+        "SFT of the Qwen student on them: R1-Distill-Qwen-mini",
         "v1 2.4",
-        False,
     ),
     Stage(
         "distill-llama",
-        ("llama-base", "rejection-sampling"),
-        "SFT of the Llama student on the same data",
+        ("llama-base", "distillation-data"),
+        "SFT of the Llama student on them: R1-Distill-Llama-mini",
         "v1 2.4",
+    ),
+    Stage(
+        "on-policy-distill",
+        ("qwen-base", "reasoning-rl"),
+        "the student answers, the teacher grades each of its tokens",
+        "On-Policy Distillation, Thinking Machines, 2025",
         False,
     ),
 )
@@ -113,11 +125,12 @@ def above(name: str) -> set[str]:
 
 
 def drawn() -> str:
-    """Return the graph as text, one stage a line; stages still to be written are marked."""
+    """Return the graph as text, one stage a line; what the report does not have is marked."""
     width = max(len(s.name) for s in GRAPH)
     froms = [" + ".join(s.needs) for s in GRAPH]
     room = max(map(len, froms))
+    marks = ["" if s.report else " (not in the report)" for s in GRAPH]
     return "\n".join(
-        f"{start:>{room}} --> {s.name:<{width}}  {s.does}{'' if s.built else ' (a later chapter)'}"
-        for s, start in zip(GRAPH, froms, strict=True)
+        f"{start:>{room}} --> {s.name:<{width}}  {s.does}{mark}"
+        for s, start, mark in zip(GRAPH, froms, marks, strict=True)
     )

@@ -70,8 +70,9 @@ class Curate(Maker):
         counts: Counter[str] = Counter()
         for batch in self.made:
             counts.update(batch["counts"])
+        toll = {k: v for k, v in counts.items() if k not in ("tokens", "prompt_tokens")}
         sets.write(
-            out / "data", rows, toll={k: v for k, v in counts.items() if k != "tokens"},
+            out / "data", rows, toll=toll,
             decontaminated=dropped, duplicates_removed=len(clean) - len(rows),
         )  # fmt: skip
         pairs = [pair for batch in self.made for pair in batch["pairs"]]

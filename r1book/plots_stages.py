@@ -54,10 +54,10 @@ def stage_graph(
     title: str = "",
     caption: str = "",
 ) -> Figure:
-    """The stages as boxes: (name, needs, a few words, whether it is built), needs first.
+    """The stages as boxes: (name, needs, a few words, whether it is the report's), needs first.
 
-    thick: an arrow (from, to) to stress. Boxes of stages that are still to be written have a
-    dashed border. Raises ValueError for an unknown need or an arrow that the graph does not have.
+    thick: an arrow (from, to) to stress. What the report does not have has a dashed
+    border. Raises ValueError for an unknown need or an arrow that the graph does not have.
     Taught in notebook 00.
     """
     at = places([(name, needs) for name, needs, _, _ in graph])
@@ -69,9 +69,9 @@ def stage_graph(
     axes = figure.subplots()
     axes.set(xlim=(-0.05, columns - 0.15), ylim=(lanes - 0.35, -0.15))
     axes.axis("off")
-    for name, _, said, built in graph:
+    for name, _, said, told in graph:
         x, y = at[name]
-        border = {"linestyle": "-" if built else "--", "edgecolor": "black", "linewidth": 1.1}
+        border = {"linestyle": "-" if told else "--", "edgecolor": "black", "linewidth": 1.1}
         shape = "round,pad=0,rounding_size=0.06"
         axes.add_patch(
             FancyBboxPatch((x, y), WIDTH, HEIGHT, boxstyle=shape, facecolor="#f4f4f4", **border)

@@ -13,11 +13,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch.nn import functional as F
 
-from r1book import fused, grpo, problems, prompts, rewards, rollout, sft, trace
+from r1book import grpo, problems, prompts, rewards, rollout, scoring, sft, trace
 from r1book.config import RLConfig
-from r1book.network import LanguageModel, Prefix
+from r1book.network import LanguageModel
 from r1book.problems import Problem
 from r1book.rollout import Rollout
 
@@ -153,9 +152,8 @@ def summary(asked, answers, scores, totals, advantages) -> dict:
     """Return what the answers of a step look like, before any update."""
     lengths = [len(a.ids) for a in answers]
     judged = [s for s in scores if s is not None]
-    spread = totals.nan_to_num(nan=float("-inf")).amax(1) - totals.nan_to_num(
-        nan=float("inf")
-    ).amin(1)
+    inf = float("inf")
+    spread = totals.nan_to_num(nan=-inf).amax(1) - totals.nan_to_num(nan=inf).amin(1)
     out = {
         "reward": _mean([s.total for s in judged]),
         "length": _mean(lengths),
@@ -165,6 +163,7 @@ def summary(asked, answers, scores, totals, advantages) -> dict:
         "advantage_spread": float(advantages.std()),
         "unjudged": len(scores) - len(judged),
         "tokens": sum(lengths),
+        "prompt_tokens": sum(map(len, {a.group: a.prompt_ids for a in answers}.values())),
     }
     for part in ("accuracy", "format", "language"):
         out[part] = _mean([s.parts[part] for s in judged if part in s.parts])
@@ -210,30 +209,26 @@ def learn(
     norms, values = [], []
     old = old_logprobs(model, answers, config, dtype) if config.minibatches > 1 else None
     for start in range(0, len(order), size):
-        chunk = sorted(
-            order[start : start + size],
-            key=lambda i: len(answers[i].ids),
-        )
+        chunk = sorted(order[start : start + size], key=lambda i: len(answers[i].ids))
         whole = torch.zeros(len(chunk), max(len(answers[i].ids) for i in chunk))
         for row, i in enumerate(chunk):
             whole[row, : len(answers[i].ids)] = 1
         over = grpo.denominator(whole, config.aggregation, config.max_new_tokens)
         live = grpo.contributing(advantages[chunk], config.beta).tolist()
         chunk = [i for i, keep in zip(chunk, live, strict=True) if keep]
-        shared = SharedPrompts(model, [answers[i] for i in chunk], dtype) if chunk else None
+        shared = scoring.SharedPrompts(model, [answers[i] for i in chunk], dtype) if chunk else None
         value = 0.0
-        for part in micro_batches([len(answers[i].ids) for i in chunk], config.micro_tokens):
+        lengths = [len(answers[i].ids) for i in chunk]
+        for part in scoring.micro_batches(lengths, config.micro_tokens):
             rows = chunk[part]
-            logp, entropy, mask = logprobs(
-                model, [answers[i] for i in rows], config.temperature, dtype, shared
-            )
-            with torch.no_grad():
-                ref = (
-                    logprobs(reference, [answers[i] for i in rows], config.temperature, dtype)[0]
-                    if config.beta
-                    else None
-                )
-            before = logp.detach() if old is None else pad([old[i] for i in rows], mask.shape[1])
+            batch = [answers[i] for i in rows]
+            logp, entropy, mask = scoring.logprobs(model, batch, config.temperature, dtype, shared)
+            ref = None
+            if config.beta:
+                with torch.no_grad():
+                    ref = scoring.logprobs(reference, batch, config.temperature, dtype)[0]
+            width = mask.shape[1]
+            before = logp.detach() if old is None else scoring.pad([old[i] for i in rows], width)
             got = grpo.loss(
                 logp,
                 before,
@@ -260,7 +255,7 @@ def learn(
                 means.setdefault(name, []).append((each, answered if name in by_answer else n))
         if shared is not None:
             shared.backward()
-        norms.append(_step(model, optimizers, config.grad_clip))
+        norms.append(update(model, optimizers, config.grad_clip))
         values.append(value)
     out = {
         name: sum(v * w for v, w in seen) / max(1.0, sum(w for _, w in seen))
@@ -277,7 +272,10 @@ def learn(
     }
 
 
-def _step(model, optimizers, grad_clip: float) -> float:
+def update(model, optimizers: list, grad_clip: float) -> float:
+    """Take an optimiser step on the gathered gradients; return their norm before clipping.
+
+    Raises FloatingPointError where it is not finite; the weights are untouched then."""
     norm = torch.nn.utils.clip_grad_norm_(model.parameters(), grad_clip)
     if torch.isfinite(norm):
         for optimizer in optimizers:
@@ -298,103 +296,10 @@ def old_logprobs(model, answers: list[Rollout], config: RLConfig, dtype) -> list
     order = sorted(range(len(answers)), key=lambda i: len(answers[i].ids))
     with torch.no_grad():
         lengths = [len(answers[i].ids) for i in order]
-        for part in micro_batches(lengths, 2 * config.micro_tokens):
+        for part in scoring.micro_batches(lengths, 2 * config.micro_tokens):
             rows = order[part]
-            logp, _, _ = logprobs(model, [answers[i] for i in rows], config.temperature, dtype)
+            batch = [answers[i] for i in rows]
+            logp, _, _ = scoring.logprobs(model, batch, config.temperature, dtype)
             for row, i in enumerate(rows):
                 out[i] = logp[row, : len(answers[i].ids)]
     return out
-
-
-def micro_batches(lengths: list[int], tokens: int) -> list[slice]:
-    """Cut rising `lengths` into runs of at most `tokens` tokens, padding counted, or of one row.
-
-    Long answers pass through the model few at a time and short ones many, so that little is padded
-    and what is in work stays as large.
-
-    >>> micro_batches([2, 2, 3, 9], 6)
-    [slice(3, 4, None), slice(1, 3, None), slice(0, 1, None)]
-    """
-    out, end = [], len(lengths)
-    while end:
-        start = max(0, end - max(1, tokens // max(1, lengths[end - 1])))
-        out.append(slice(start, end))
-        end = start
-    return out
-
-
-def pad(rows: list[torch.Tensor], width: int) -> torch.Tensor:
-    """Return rows of different lengths as (B, width), zeros at the end."""
-    return torch.stack([F.pad(row, (0, width - len(row))) for row in rows])
-
-
-class SharedPrompts:
-    """The distinct prompts of some answers, passed through the model once.
-
-    Micro-batches read copies (`copies`), where their gradients gather; `backward` then passes the
-    sum through the prompts once.
-    """
-
-    def __init__(self, model, answers: list[Rollout], dtype):
-        device = model.cos.device
-        rows: dict[tuple[int, ...], int] = {}
-        for a in answers:
-            rows.setdefault(tuple(a.prompt_ids), len(rows))
-        self.rows = rows
-        lengths = torch.tensor([len(ids) for ids in rows], device=device)  # (P,)
-        width = max(map(len, rows))
-        ids = torch.tensor([[*ids, *[0] * (width - len(ids))] for ids in rows], device=device)
-        with torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32):
-            self.made = model.prefix(ids, lengths)
-        copies = [x.detach().requires_grad_(x.requires_grad) for x in self._tensors(self.made)]
-        self.copies = Prefix(copies[0], copies[1:], lengths)
-
-    @staticmethod
-    def _tensors(prefix: Prefix) -> list[torch.Tensor]:
-        return [prefix.last, *prefix.kept]
-
-    def of(self, answers: list[Rollout]) -> torch.Tensor:
-        """Return the row (B,) of each answer's prompt."""
-        rows = [self.rows[tuple(a.prompt_ids)] for a in answers]
-        return torch.tensor(rows, device=self.made.lengths.device)
-
-    def backward(self) -> None:
-        """Pass the gradients of the copies on to the weights."""
-        pairs = zip(self._tensors(self.made), self._tensors(self.copies), strict=True)
-        gathered = [(made, copy.grad) for made, copy in pairs if copy.grad is not None]
-        if gathered:
-            torch.autograd.backward(*map(list, zip(*gathered, strict=True)))
-
-
-def logprobs(
-    model, answers: list[Rollout], temperature: float, dtype, shared: SharedPrompts | None = None
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return log-probabilities (B, T), entropies (B, T, no gradient) and mask (B, T) of answers, in
-    one forward pass.
-
-    Each prompt is computed once for all of its answers, here or, for several micro-batches,
-    before (`shared`). Answers are padded on the right, logits computed for their tokens only.
-    """
-    device = model.cos.device
-    B, T = len(answers), max(len(a.ids) for a in answers)
-    ids = torch.zeros(B, T, dtype=torch.long)
-    mask = torch.zeros(B, T)
-    for b, a in enumerate(answers):
-        ids[b, : len(a.ids)] = torch.tensor(a.ids)
-        mask[b, : len(a.ids)] = 1
-    places = mask.flatten().nonzero().squeeze(1).to(device)  # (M,), M tokens of answers
-    ids, mask = ids.to(device), mask.to(device)
-    given = SharedPrompts(model, answers, dtype) if shared is None else shared
-    prefix, rows = given.made if shared is None else given.copies, given.of(answers)
-    with torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32):
-        states = prefix.last.index_select(0, rows)[:, None]  # (B, 1, D)
-        if T > 1:
-            states = torch.cat([states, model.after(prefix, rows, ids[:, :-1])], 1)  # (B, T, D)
-        states = states.flatten(0, 1).index_select(0, places)  # (M, D)
-        table = model.model.embed_tokens.weight  # (V, D)
-        logp, entropy = fused.scores(states, table, ids.flatten()[places], temperature)  # (M,)
-
-    def spread(values):  # (M,) -> (B, T)
-        return values.new_zeros(B * T).index_copy(0, places, values).view(B, T)
-
-    return spread(logp), spread(entropy), mask

@@ -5,6 +5,7 @@ Leaves out where the rows come from (`curate.py`) and who trains on them (`train
 
 import dataclasses
 import json
+import re
 import statistics
 from collections import Counter
 from collections.abc import Sequence
@@ -112,6 +113,15 @@ def describe(rows: Sequence[Row]) -> dict:
         "sources": dict(Counter(r.source for r in rows)),
         "duplicates": len(rows) - len({(r.prompt, r.completion) for r in rows}),
     }
+
+
+def unthought(completion: str) -> str:
+    """Return a completion with nothing between its `<think>` tags; without a thought, as it is.
+
+    >>> unthought("<think> 3 + 4 = 7. </think> <answer> 7 </answer>")
+    '<think> </think> <answer> 7 </answer>'
+    """
+    return re.sub(r"<think>.*?</think>", "<think> </think>", completion, count=1, flags=re.DOTALL)
 
 
 def distinct(rows: Sequence[Row]) -> list[Row]:

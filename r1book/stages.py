@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from r1book import models, runs, sft, trace, trainers
+from r1book import base_config, models, runs, sft, trace, trainers
 from r1book.config import Preset
 from r1book.graph import GRAPH, STAGES
 
@@ -44,15 +44,15 @@ def run(
     after each step. `stop_after` ends the session after that many steps, state saved, to be
     continued later. A finished run is left as it is.
 
-    Raises RunError when the folder belongs to another run, the stage is not built, or it would
+    Raises RunError when the folder belongs to another run, there is no such stage, or it would
     start from the wrong stage; CheckpointError when the upstream checkpoint is missing or damaged;
     `runs.Busy` when another process trains there; FloatingPointError when training diverges. What
     is on disk stays.
 
     Taught in notebook 01.
     """
-    if name not in STAGES or not STAGES[name].built:
-        names = ", ".join(s.name for s in GRAPH if s.built)
+    if name not in STAGES:
+        names = ", ".join(s.name for s in GRAPH)
         raise RunError(f"no stage {name!r} to run: expected one of {names}")
     out = Path(out)
     config = getattr(preset, name.replace("-", "_"))
@@ -240,7 +240,7 @@ def _identity(name, preset, config, seed, found) -> dict:
     return {
         "stage": name,
         "preset": preset.name,
-        "config": json.loads(json.dumps(dataclasses.asdict(config))),
+        "config": json.loads(json.dumps(base_config.identity(config))),
         "seed": seed,
         "upstream": sums if len(sums) > 1 else next(iter(sums.values()), None),
     }
@@ -303,7 +303,11 @@ def _finish(out, work, preset, config, identity, found, lineage, seconds) -> Non
     started = time.perf_counter()
     given = work.leave(out, preset)
     lines = trace.read_metrics(out / "metrics.jsonl")
-    sampled, trained = (sum(line.get(k, 0) for line in lines) for k in ("tokens", "trained_tokens"))
+    sampled, trained, asked = (
+        sum(line.get(k, 0) for line in lines) for k in ("tokens", "trained_tokens", "prompt_tokens")
+    )
+    # a prompt is passed through once to be answered, and thrice as dear where answers are learnt
+    prompts = 2 * bool(sampled) + 6 * bool(trained)
     card = runs.run_card(
         stage=identity["stage"],
         preset=preset,
@@ -315,7 +319,8 @@ def _finish(out, work, preset, config, identity, found, lineage, seconds) -> Non
         wall_seconds=round(seconds, 1),
         tokens_generated=sampled,
         tokens_trained=trained,
-        flops=float(work.parameters() * (6 * trained + 2 * sampled)),
+        tokens_prompt=asked,
+        flops=float(work.parameters() * (6 * trained + 2 * sampled + prompts * asked)),
         config=identity["config"],
         eval_seconds=round(time.perf_counter() - started, 1),
         **({"rewired": lineage} if lineage else {}),

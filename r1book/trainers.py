@@ -19,8 +19,10 @@ from r1book import (
     gates,
     makers,
     models,
+    onpolicy,
     preference,
     problems,
+    rewarders,
     rl,
     rollout,
     runs,
@@ -113,6 +115,8 @@ class Pretrain(Trainer):
             dataclasses.replace(mixture, direct=config.direct)
             for mixture in (corpus.ARITHMETIC, corpus.TRUNK, anneal)
         ]
+        if config.oracle:
+            self.mixtures[2] = dataclasses.replace(anneal, **ORACLE)
         self.dtype = sft.precision(config.dtype)
         self.forward = sft.compiled(self.model) if config.compile else None
 
@@ -152,6 +156,15 @@ class Pretrain(Trainer):
         found = gates.measure(model, tokenizer, limits=self.limits)
         trace.write_json(out / "gates.json", found)
         return {"gates_passed": found["passed"]}
+
+
+ORACLE = {
+    "math": 0.35, "logic": 0.4, "stem": 0.25, "code": 0.0, "general": 0.0, "sums": 0.0,
+    "lexicon": 0.0, "header": 1.0, "well_formed": 1.0, "direct": 0.0, "short": 0.0,
+    "give_up": 0.0, "wait": 1.0, "switched": 0.0, "borrow": 0.0,
+}  # fmt: skip
+"""The mixture of `PretrainConfig.oracle`: families as in rejection sampling, authors that go on
+until they have it."""
 
 
 class Reinforce(Trainer):
@@ -235,6 +248,7 @@ class FineTune(Trainer):
             **got,
             "lr": c.lr * share,
             "trained_tokens": sum(len(answer) for _, answer in rows),
+            "prompt_tokens": sum(len(prompt) for prompt, _ in rows),
             "seconds": round(time.perf_counter() - started, 3),
         }, []
 
@@ -260,85 +274,6 @@ class Chat(FineTune):
         result = {"mini-Arena": {"n": how.problems, **evaluate.arena(seen)}, "judge": judge}
         trace.write_json(out / "eval.json", result)
         return self.told(out) | self.report(model, tokenizer, out)
-
-
-class RewardModels:
-    """The reward models of `preference.KINDS`, one after the other, each on a copy of the
-    policy."""
-
-    forks_at = None
-
-    def __init__(self, config: SFTConfig, seed: int, source: Path, data: Path):
-        self.config, self.seed = config, seed
-        self.tokenizer = models.load(source)[1]
-        path = data / "pairs.jsonl"
-        if not path.is_file():
-            raise sets.SetError(f"{data} holds no pairs: pairs.jsonl is missing")
-        pairs = preference.from_dicts(list(trace.lines(path)))
-        lessons = [preference.lesson(pairs, self.tokenizer, k) for k in preference.KINDS]
-        if config.examples > (least := min(len(lesson.train) for lesson in lessons)):
-            raise ValueError(f"examples={config.examples}, but a set has {least}: ask for fewer")
-        taken = slice(config.examples or None)
-        self.lessons = [dataclasses.replace(e, train=e.train[taken]) for e in lessons]
-        self.models, self.optimizers, self.plan = [], [], []
-        for place, lesson in enumerate(self.lessons):
-            model = preference.RewardModel(models.load(source)[0])
-            self.models.append(model)
-            self.optimizers.append(sft.optimizers(model, config.lr))
-            batches = list(sft.epochs(len(lesson.train), config.batch, config.passes, seed))
-            self.plan += [(place, at, len(batches), batch) for at, batch in enumerate(batches)]
-        self.steps = len(self.plan)
-
-    def parameters(self) -> int:
-        """Return the size of one model: a step trains one."""
-        return models.parameters(self.models[0])
-
-    def step(self, number: int):
-        """Take a step of one of the models."""
-        c, started = self.config, time.perf_counter()
-        place, at, steps, batch = self.plan[number]
-        lesson, model, optimizers = (x[place] for x in (self.lessons, self.models, self.optimizers))
-        share = sft.warm_then_fall(at, steps, c.warmup, steps)
-        sft.set_rate(optimizers, share)
-        value = preference.loss(model, [lesson.train[i] for i in batch], lesson.kind)
-        value.backward()
-        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), c.grad_clip)
-        for optimizer in optimizers:
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-        rows = preference.rows_of([lesson.train[i] for i in batch], lesson.kind)
-        return {
-            "step": number, "part": lesson.kind, "loss": value.item(), "grad_norm": norm.item(),
-            "lr": c.lr * share, "trained_tokens": sum(map(len, rows)),
-            "seconds": round(time.perf_counter() - started, 3),
-        }, []  # fmt: skip
-
-    def state(self) -> dict:
-        """Return all models and optimisers."""
-        return {
-            "models": [model.state_dict() for model in self.models],
-            "optimizers": [[o.state_dict() for o in each] for each in self.optimizers],
-        }
-
-    def restore(self, state: dict) -> None:
-        """Take up a state."""
-        for model, saved in zip(self.models, state["models"], strict=True):
-            model.load_state_dict(saved)
-        for each, saved in zip(self.optimizers, state["optimizers"], strict=True):
-            for optimizer, one in zip(each, saved, strict=True):
-                optimizer.load_state_dict(one)
-
-    def leave(self, out: Path, preset: Preset) -> dict:
-        """Write the models, and what they are worth on held-out labels."""
-        result = {}
-        for lesson, model in zip(self.lessons, self.models, strict=True):
-            model.fit_scale(preference.rows_of(lesson.train, lesson.kind))
-            preference.save(model, out / "models" / lesson.kind)
-            model, _ = preference.load(out / "models" / lesson.kind)  # what others will load
-            found = preference.measured(model, lesson.held, lesson.kind)
-            result[lesson.kind] = {**found, "trained_on": len(lesson.train)}
-        trace.write_json(out / "eval.json", result)
-        return {"models": {"sha256": runs.checksum(out / "models")}}
 
 
 class Scenario(Reinforce):
@@ -373,6 +308,23 @@ class Scenario(Reinforce):
         return scenario.settings(self.config, number)
 
 
+class OnPolicy(Reinforce):
+    """On-policy distillation: a teacher in place of rewards."""
+
+    def __init__(self, config: RLConfig, seed: int, source: Path, teacher: Path):
+        super().__init__(config, seed, source)
+        self.teacher = models.load(teacher)[0].requires_grad_(False)
+
+    def step(self, number: int):
+        """Take a step on the student's own answers."""
+        c = self.config
+        done = onpolicy.step(
+            self.model, self.teacher, self.tokenizer, self.optimizers, c, self.seed, number
+        )
+        keep = number % c.trace_every == 0 or number + 1 == c.steps
+        return done.metrics, done.traces if keep else []
+
+
 def trainer(name: str, config, seed: int, sources: dict[str, Path]):
     """Return the trainer of a stage; `sources` are the folders that it needs, by stage."""
     if isinstance(config, PretrainConfig):
@@ -382,6 +334,8 @@ def trainer(name: str, config, seed: int, sources: dict[str, Path]):
     first, *others = sources.values()
     if isinstance(config, ScenarioConfig):
         return Scenario(config, seed, first, *others)
+    if name == "on-policy-distill":
+        return OnPolicy(config, seed, first, *others)
     if isinstance(config, RLConfig):
         return Reinforce(config, seed, first)
     if isinstance(config, CurateConfig):
@@ -389,6 +343,7 @@ def trainer(name: str, config, seed: int, sources: dict[str, Path]):
     if isinstance(config, MakeConfig):
         return makers.Compare(config, seed, [first, *others])
     if name == "reward-models":
-        return RewardModels(config, seed, first, *others)
-    pairs = [(row.prompt, row.completion) for row in sets.read(others[0])]
+        return rewarders.RewardModels(config, seed, first, *others)
+    said = str if config.think else sets.unthought
+    pairs = [(row.prompt, said(row.completion)) for row in sets.read(others[0])]
     return FineTune(config, seed, first, pairs)

@@ -237,7 +237,6 @@ def test_unknown_stages_presets_and_settings_are_named(tiny, tmp_path):
     out = tmp_path / "run"
     start = ["run", "r1-zero", "--from", str(tiny), "--out", str(out)]
     assert "'r1-two' is unknown: expected all or one of base" in refused("run", "r1-two")
-    assert "'distill-qwen' comes in a later chapter" in refused("run", "distill-qwen")
     assert "unknown preset 'desktop': expected one of laptop" in refused(*start, "--preset=desktop")
     line = refused(*start, "--set", "stepz=2")
     assert "unknown setting 'stepz'" in line and "prompts_per_step" in line
@@ -272,7 +271,7 @@ def test_a_folder_is_of_the_need_that_is_named(tmp_path):
 
 def test_the_end_of_the_pipeline_is_a_stage_of_it(tmp_path):
     assert "--to r1-zero: it belongs to `run all`" in refused("run", "r1-zero", "--to", "r1-zero")
-    assert "takes one of base" in refused("run", "all", "--to", "distill-qwen")
+    assert "takes one of base" in refused("run", "all", "--to", "sft-900k")
 
 
 def test_settings_reach_the_config_they_name():

@@ -10,7 +10,7 @@ from r1book import plots_stages
 from r1book.graph import GRAPH
 from r1book.plots import COLOURS
 
-ROWS = [(s.name, s.needs, s.source, s.built) for s in GRAPH]
+ROWS = [(s.name, s.needs, s.source, s.report) for s in GRAPH]
 
 
 def patches(figure, kind):
@@ -45,7 +45,7 @@ def test_every_stage_is_a_box_and_every_need_an_arrow():
     texts = {t.get_text() for t in figure.axes[0].texts}
     assert {s.name for s in GRAPH} <= texts
     dashed = [b.get_linestyle() == "--" for b in boxes]
-    assert dashed == [not s.built for s in GRAPH]
+    assert dashed == [not s.report for s in GRAPH]
     thick = [a for a in arrows if a.get_linewidth() > 3]
     assert len(thick) == 1 and to_hex(thick[0].get_edgecolor()) == COLOURS[1].lower()
     data = sum(a.get_linestyle() not in ("-", "solid") for a in arrows)

@@ -142,7 +142,7 @@ SMALL = dataclasses.replace(
     reward_models=dataclasses.replace(TINY.reward_models, examples=40),
     all_scenario_rl=dataclasses.replace(TINY.all_scenario_rl, steps=3, save_every=2),
 )
-LATER = [s.name for s in graph.GRAPH if s.built and s.needs and s.name != "r1-zero"]
+LATER = [s.name for s in graph.GRAPH if s.needs and s.name != "r1-zero"]
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ import pytest
 import torch
 from test_models import tiny
 
-from r1book import grpo, rl, sft
+from r1book import grpo, rl, scoring, sft
 from r1book.config import RLConfig
 from r1book.rollout import Rollout
 from r1book.world.vocab import VOCAB
@@ -68,7 +68,7 @@ def same(one: dict, two: dict, tolerance: float = 1e-6) -> bool:
 @pytest.mark.parametrize("family", ["llama", "qwen2"])
 def test_log_probabilities_of_a_batch_are_those_of_each_answer(family):
     model, batch = tiny(family), answers(7)
-    logp, entropy, mask = rl.logprobs(model, batch, 0.7, torch.float32)
+    logp, entropy, mask = scoring.logprobs(model, batch, 0.7, torch.float32)
     assert logp.shape == entropy.shape == mask.shape == (7, max(len(a.ids) for a in batch))
     assert not entropy.requires_grad and logp.requires_grad
     for row, a in enumerate(batch):
@@ -97,10 +97,10 @@ def test_prompts_computed_once_give_the_gradient_of_each_answer_alone():
         (w * logps.gather(-1, torch.tensor(a.ids)[:, None]).sum()).backward()
     want = {n: p.grad.clone() for n, p in model.named_parameters()}
     model.zero_grad()
-    shared = rl.SharedPrompts(model, batch, torch.float32)
+    shared = scoring.SharedPrompts(model, batch, torch.float32)
     assert len(shared.rows) == 2
     for rows in ([0, 3], [6], [1, 2, 4, 5]):
-        logp, _, _ = rl.logprobs(model, [batch[i] for i in rows], 1.0, torch.float32, shared)
+        logp, _, _ = scoring.logprobs(model, [batch[i] for i in rows], 1.0, torch.float32, shared)
         (weights[rows, None] * logp).sum().backward()
     assert not same(want, {n: p.grad for n, p in model.named_parameters()}, 1e-3)  # not yet all
     shared.backward()
@@ -111,7 +111,7 @@ def test_old_log_probabilities_come_back_in_order():
     model, batch = tiny(), answers(9)
     old = rl.old_logprobs(model, batch, dataclasses.replace(TINY, micro_tokens=12), torch.float32)
     for a, got in zip(batch, old, strict=True):
-        want = rl.logprobs(model, [a], 1.0, torch.float32)[0][0]
+        want = scoring.logprobs(model, [a], 1.0, torch.float32)[0][0]
         assert got.shape == want.shape and torch.allclose(got, want, atol=1e-5)
         assert not got.requires_grad
 
@@ -143,11 +143,11 @@ def test_micro_batches_do_not_change_the_step(aggregation, beta):
 
 def whole(model, batch, advantages, reference=None, **options):
     """Return the gradient of the loss of all answers at once, nothing left out."""
-    logp, _, mask = rl.logprobs(model, batch, 1.0, torch.float32)
+    logp, _, mask = scoring.logprobs(model, batch, 1.0, torch.float32)
     ref = None
     if reference is not None:
         with torch.no_grad():
-            ref = rl.logprobs(reference, batch, 1.0, torch.float32)[0]
+            ref = scoring.logprobs(reference, batch, 1.0, torch.float32)[0]
     got = grpo.loss(logp, logp.detach(), advantages, mask, ref_logp=ref, max_length=12, **options)
     got.value.backward()
     gradient = {n: p.grad.clone() for n, p in model.named_parameters()}
@@ -219,10 +219,10 @@ def test_mini_batches_are_steps_from_the_same_old_policy():
     other = tiny().double()
     order = list(range(8))
     random.Random("minibatch-3").shuffle(order)
-    old = {i: rl.logprobs(other, [batch[i]], 1.0, torch.float32)[0][0].detach() for i in order}
+    old = {i: scoring.logprobs(other, [batch[i]], 1.0, torch.float32)[0][0].detach() for i in order}
     for half in (order[:4], order[4:]):
-        logp, _, mask = rl.logprobs(other, [batch[i] for i in half], 1.0, torch.float32)
-        before = rl.pad([old[i] for i in half], mask.shape[1])
+        logp, _, mask = scoring.logprobs(other, [batch[i] for i in half], 1.0, torch.float32)
+        before = scoring.pad([old[i] for i in half], mask.shape[1])
         grpo.loss(logp, before, advantages[half], mask).value.backward()
         for p in other.parameters():
             p.data -= 0.1 * p.grad

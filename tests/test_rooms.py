@@ -14,19 +14,20 @@ PACKAGE = ROOT / "r1book"
 # The stream: a room may import only rooms that stand before it. A file of a folder that is named
 # here is a room of its own.
 STREAM = (
-    "settings config graph world problems prompts words allowlist workers sandbox rewards "
-    "world.gold world.labeller "
+    "settings base_config config graph world problems prompts words allowlist workers sandbox "
+    "rewards world.gold world.labeller "
     "trace runs styles acts rewrite filters sets fused network models decode rollout actors grpo "
-    "sft rl curate intervals measure "
-    "remedies doctor evaluate comparison gates preference scenario budget fork makers trainers "
-    "stages forecast scale plots plots_group plots_budget plots_calibration plots_stages "
+    "sft scoring rl curate intervals measure "
+    "remedies doctor evaluate comparison gates preference scenario onpolicy budget fork makers "
+    "rewarders trainers "
+    "stages compute forecast scale plots plots_group plots_budget plots_calibration plots_stages "
     "plots_fork viewer widgets widgets_traces widgets_fork hostile "
     "exercises effects claims book cli __main__"
 ).split()
 # These read and write text: they load in an instant, on a machine without torch.
 TORCH_FREE = set(
-    "settings config graph world problems prompts words allowlist workers sandbox rewards "
-    "world.gold world.labeller "
+    "settings base_config config graph world problems prompts words allowlist workers sandbox "
+    "rewards world.gold world.labeller "
     "trace runs styles acts rewrite filters sets intervals measure remedies doctor "
     "plots plots_group plots_budget plots_calibration plots_stages plots_fork viewer widgets "
     "widgets_traces widgets_fork hostile "
@@ -45,7 +46,8 @@ for _room in set(STREAM) - {"world.gold", "world.labeller", "evaluate"}:
     NOT_KNOWN[_room] = NOT_KNOWN.get(_room, set()) | {"world.gold"}
 # Options stop at the stage: the text rooms and the engine take plain arguments.
 for _room in TORCH_FREE | {"network", "decode", "rollout", "grpo", "sft"}:
-    NOT_KNOWN[_room] = NOT_KNOWN.get(_room, set()) | {"config"}
+    NOT_KNOWN[_room] = NOT_KNOWN.get(_room, set()) | {"base_config", "config"}
+NOT_KNOWN["config"].discard("base_config")
 
 # A program that a model wrote may raise anything: here, and only here, everything may be caught.
 MODEL_TEXT_BORDER = {"workers"}

@@ -155,7 +155,10 @@ def test_the_card_has_all_that_is_needed_to_run_again(straight, upstream):
     trained = sum(line["trained_tokens"] for line in lines)
     assert card["tokens_generated"] == generated > 5 * 4
     assert card["tokens_trained"] == trained > 0
-    assert card["flops"] == models.parameters(tiny()) * (6 * trained + 2 * generated)
+    asked = sum(line["prompt_tokens"] for line in lines)
+    assert card["tokens_prompt"] == asked > 0
+    every = 6 * trained + 2 * generated + (6 + 2) * asked
+    assert card["flops"] == models.parameters(tiny()) * every
     base = json.loads((straight / "base" / "run_card.json").read_text())
     assert base["upstream"] == {} and base["stage"] == "base"
     assert base["tokens_trained"] == 5 * 128 and base["tokens_generated"] == 0
@@ -189,13 +192,13 @@ def test_the_graph_is_whole():
     assert len(set(names)) == len(names)
     for i, stage in enumerate(graph.GRAPH):
         assert set(stage.needs) <= set(names[:i]), stage.name  # a stage needs only earlier ones
-        if stage.built:
-            assert hasattr(laptop(), stage.name.replace("-", "_"))
+        assert hasattr(laptop(), stage.name.replace("-", "_"))
     assert graph.STAGES["sft-800k"].needs[0] == "base"  # the second SFT restarts from the base
     drawn = graph.drawn().splitlines()
     assert len(drawn) == len(names)
     assert all(
-        ("later chapter" in line) != s.built for line, s in zip(drawn, graph.GRAPH, strict=True)
+        ("not in the report" in line) != s.report
+        for line, s in zip(drawn, graph.GRAPH, strict=True)
     )
 
 
@@ -286,8 +289,8 @@ def test_without_its_upstream_a_run_makes_no_folder(tmp_path, monkeypatch):
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("name", ["r2-zero", "distill-qwen"])
-def test_a_stage_that_cannot_run_is_told(tmp_path, name):
+def test_an_unknown_stage_is_told(tmp_path):
+    name = "r2-zero"
     with pytest.raises(stages.RunError, match=rf"no stage '{name}' to run: expected one of base, "):
         stages.run(name, TINY, out=tmp_path / "run")
     assert not (tmp_path / "run").exists()

@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 
 from r1book import config, trace
+from r1book.base_config import identity
 from r1book.cli.shell import say, set_threads
 from r1book.cli.train import adjusted, train
 from r1book.graph import STAGES
@@ -57,7 +58,7 @@ class Queue:
         source = found if len(found) > 1 else next(iter(found.values()), None)
         preset = self.settled(arm)
         how = [] if arm.stage is None else [getattr(preset, arm.stage.replace("-", "_"))]
-        what = [dataclasses.asdict(each) for each in (*how, preset.evaluation)]
+        what = [identity(each) for each in (*how, preset.evaluation)]
         told = trace.encode([self.world, source, arm.stage, what])
         key = hashlib.sha256(told).hexdigest()[:8]
         name = f"{arm.name}-{key}" if arm.model else f"{arm.name}-seed{seed}-{key}"
@@ -71,7 +72,7 @@ class Queue:
         if arm.model is not None:
             return {arm.model: models.shipped(arm.model)}
         out = {}
-        for need in STAGES[arm.stage].needs:
+        for need in STAGES[arm.stage].needs or dict(arm.start):
             if need not in dict(arm.start):
                 out[need] = stages.shipped(need)
                 continue

@@ -82,25 +82,21 @@ def run(
     from r1book import stages
 
     set_threads()
-    built = [s for s in stages.GRAPH if s.built]
+    every = [s.name for s in stages.GRAPH]
     name = stage.replace("_", "-")
-    if name not in [*PIPELINE, *(s.name for s in built)]:
-        why = "comes in a later chapter" if name in stages.STAGES else "is unknown"
-        names = ", ".join(s.name for s in built)
-        raise ValueError(f"stage {stage!r} {why}: expected all or one of {names}")
+    if name not in [*PIPELINE, *every]:
+        raise ValueError(f"stage {stage!r} is unknown: expected all or one of {', '.join(every)}")
     if retrain_base and (source is not None or name not in PIPELINE):
         raise ValueError(
             "--retrain-base belongs to `run all`, without --from; `run base` trains a base alone"
         )
-    if to is not None and (name not in PIPELINE or to not in [s.name for s in built]):
-        names = ", ".join(s.name for s in built)
-        raise ValueError(f"--to {to}: it belongs to `run all`, and takes one of {names}")
+    if to is not None and (name not in PIPELINE or to not in every):
+        raise ValueError(f"--to {to}: it belongs to `run all`, and takes one of {', '.join(every)}")
     chosen = config.preset(preset)
     chosen = adjusted(chosen, None if name in PIPELINE else name, changes or [])
     start, rewired = given(name, source or [])
     if name in PIPELINE:
-        used = {need for s in built for need in s.needs}
-        todo = [s for s in built if s.needs or (retrain_base and s.name in used)]
+        todo = [s for s in stages.GRAPH if s.report and (s.needs or retrain_base)]
         if to is not None:
             todo = [s for s in todo if s.name in graph.above(to)]
         _pipeline(todo, chosen, seed, out or Path("runs"), start, stop_after)

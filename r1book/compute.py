@@ -1,0 +1,87 @@
+"""What did a checkpoint cost, alone and with those before it? Tokens and operations.
+
+Read from run cards. A forward pass is counted as 2 operations a parameter and token, forward and
+backward as 6; attention (a tenth more at these lengths) and evaluation are left out. Leaves out
+seconds (`forecast.py`): they depend on the machine.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from r1book import graph
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What was computed; costs can be added."""
+
+    generated: int = 0
+    """Tokens that were sampled."""
+    trained: int = 0
+    """Tokens that were learnt from, each pass over them counted."""
+    prompts: int = 0
+    """Tokens that were read before them; cards from before 2026-11-27 do not tell, in RL 4 in 100
+    of the others."""
+    flops: float = 0.0
+    """Floating-point operations."""
+
+    def __add__(self, other: "Cost") -> "Cost":
+        return Cost(
+            self.generated + other.generated,
+            self.trained + other.trained,
+            self.prompts + other.prompts,
+            self.flops + other.flops,
+        )
+
+
+def of(card: Mapping) -> Cost:
+    """Return the cost of one run. Raises ValueError for a card that does not tell it.
+
+    >>> of({"tokens_generated": 10, "tokens_trained": 8, "flops": 680.0})
+    Cost(generated=10, trained=8, prompts=0, flops=680.0)
+
+    Taught in notebook 08.
+    """
+    names = ("tokens_generated", "tokens_trained", "flops")
+    if missing := [name for name in names if card.get(name) is None]:
+        raise ValueError(f"a run card without {', '.join(missing)}: it does not tell its cost")
+    generated, trained, flops = (card[name] for name in names)
+    return Cost(generated, trained, card.get("tokens_prompt", 0), flops)
+
+
+def total(cards: Iterable[Mapping]) -> Cost:
+    """Return the cost of several runs. Taught in notebook 08."""
+    return sum(map(of, cards), Cost())
+
+
+def before(name: str) -> list[str]:
+    """Return the stages that had to be trained for a stage, itself and the bases left out: bases
+    are there before anyone thinks of R1.
+
+    >>> before("cold-start")
+    ['r1-zero', 'chat', 'cold-start-data']
+
+    Taught in notebook 08.
+    """
+    needed = graph.above(name) - {name}
+    return [stage.name for stage in graph.GRAPH if stage.name in needed and stage.needs]
+
+
+def steps_for(flops: float, lines: Iterable[Mapping], parameters: int) -> int:
+    """Return how many steps of RL like these cost `flops`, at least one.
+
+    lines: metrics of such steps, with tokens, trained_tokens and prompt_tokens. Raises ValueError
+    without any. Taught in notebook 08.
+
+    >>> line = {"tokens": 60, "trained_tokens": 30, "prompt_tokens": 5}
+    >>> steps_for(34_000, [line], 10)
+    10
+    """
+    each = [
+        2 * (line["tokens"] + line["prompt_tokens"])
+        + 6 * (line["trained_tokens"] + line["prompt_tokens"])
+        for line in lines
+    ]
+    if not each:
+        raise ValueError("no steps: give the metrics of at least one step of RL")
+    return max(1, round(flops / (parameters * sum(each) / len(each))))
