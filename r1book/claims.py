@@ -72,7 +72,7 @@ class Claim:
     """A statement and what it is tested by."""
 
     id: str
-    """C.. of the report, D.. disputed."""
+    """C.. of the report, D.. disputed, A.. asked by readers."""
     statement: str
     """In words."""
     source: str

@@ -312,8 +312,8 @@ def laptop() -> Preset:
             temperature=0.7,
         ),
         distillation_data=dataclasses.replace(sampling, steps=96),
-        distill_qwen=SFTConfig(),
-        distill_llama=SFTConfig(),
+        distill_qwen=SFTConfig(examples=6000),
+        distill_llama=SFTConfig(examples=6000),
         on_policy_distill=RLConfig(prompts_per_step=32, group_size=4),
         evaluation=EvalConfig(),
     )
