@@ -10,6 +10,7 @@ Left out: training (`stages.py`, `python -m r1book claims`), the intervals (`int
 import itertools
 import json
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -332,3 +333,19 @@ def read(ledger: Ledger, found: Callable[[Arm, int, str], Path | None]) -> dict:
                     told = json.loads(path.read_text(encoding="utf-8"))
                     out.setdefault((kind, name), {})[seed] = told
     return out
+
+
+def recorded(folder, arm: str, file: str = "eval") -> list[dict]:
+    """Return what the recorded runs of an arm say, by seed; of a bundled model, one.
+
+    folder: `data/claims/runs`. file: "eval", "run_card", "gates", or one of the ledger's further
+    evaluations. Raises ValueError where no run of the arm has it. Taught in notebook 04.
+    """
+    named = re.compile(rf"{re.escape(arm)}-(?:seed(\d+)-)?[0-9a-f]{{8}}")
+    found = {}
+    for path in Path(folder).glob(f"*/{file}.json"):
+        if match := named.fullmatch(path.parent.name):
+            found[int(match[1] or 0)] = json.loads(path.read_text(encoding="utf-8"))
+    if not found:
+        raise ValueError(f"no recorded {file} of arm {arm!r} in {folder}")
+    return [found[seed] for seed in sorted(found)]

@@ -354,3 +354,18 @@ def test_bases_share_their_trunk_and_runs_start_from_their_base(tmp_path, monkey
     wide = [json.loads(p.read_text()) for p in out.glob("*/wide.json")]
     assert len(wide) == 3  # the bundled base once, zero-strong for two seeds
     assert all([n for _, n, _ in told["logic"]["counts"]] == [4, 4, 4] for told in wide)
+
+
+def test_recorded_runs_are_found_by_arm_in_the_order_of_seeds(tmp_path):
+    for name in (
+        "rl-seed10-0123abcd",
+        "rl-seed2-0123abcd",
+        "rl-long-seed1-0123abcd",
+        "base-89abcdef",
+    ):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "eval.json").write_text(json.dumps({"of": name}))
+    assert [run["of"][:9] for run in claims.recorded(tmp_path, "rl")] == ["rl-seed2-", "rl-seed10"]
+    assert claims.recorded(tmp_path, "base") == [{"of": "base-89abcdef"}]
+    with pytest.raises(ValueError, match="no recorded wide of arm 'rl'"):
+        claims.recorded(tmp_path, "rl", "wide")
