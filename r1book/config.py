@@ -222,10 +222,15 @@ class EvalConfig:
     max_new_tokens: int = 384
     """Length limit."""
 
+    levels: tuple[int, ...] = field(default=(), metadata=LATER)
+    """Levels asked; (): all that the benchmark has."""
+
     def __post_init__(self):
         """Raise ValueError on a value that no evaluation can have."""
         at_least(self, 1, "problems", "samples", "max_new_tokens")
         at_least(self, 0, "temperature")
+        for level in self.levels:
+            one_of("levels", level, (1, 2, 3, 4, 5))
         one_of("split", self.split, ("train", "dev", "test", "heldout"))
 
 

@@ -48,8 +48,11 @@ def _language_gap(own: dict, base: dict, benchmark: str) -> float:
     return shares["zh"] - shares["en"]
 
 
-def _pass_at(own: dict, base: dict, benchmark: str, k: int, levels: Sequence[int]) -> float:
-    counts = [(n, c) for level, n, c in own[benchmark]["counts"] if level in levels]
+def _pass_at(
+    own: dict, base: dict, benchmark: str, k: int, levels: Sequence[int], verified: bool = False
+) -> float:
+    told = own[benchmark]["verified" if verified else "counts"]
+    counts = [(n, c) for level, n, c in told if level in levels]
     return statistics.fmean(measure.pass_at_k(n, c, k) for n, c in counts)
 
 

@@ -21,7 +21,9 @@ def traces(
 ) -> list[trace.Trace]:
     """Return `samples` judged answers to each of `problems` problems of a benchmark, as traces of
     step 0."""
-    asked = problems.load(name, config.problems, seed=seed, split=config.split)
+    asked = problems.load(
+        name, config.problems, seed=seed, split=config.split, levels=config.levels or None
+    )
     texts = [prompts.render(problem, template) for problem in asked]
     generator = torch.Generator(model.cos.device).manual_seed(seed)
     answers = rollout.sample(
@@ -63,7 +65,8 @@ def summarise(seen: list[trace.Trace], samples: int) -> dict:
     "reflection" and "acts" how often words and acts of reflection come, "switches" changes of
     language, each a rate per answer and per token and a share of the answers. "languages" is the
     target language's share for questions in each language; "counts" the [level, judged answers,
-    right ones] of each problem, from which pass@k follows (`measure.pass_at_k`).
+    right ones] of each problem, from which pass@k follows (`measure.pass_at_k`); "verified" the
+    same with `measure.verified` answers in place of right ones.
     """
     table = measure.by_problem(seen)
     interval = measure.accuracy_ci(table) if table else None
@@ -116,6 +119,11 @@ def summarise(seen: list[trace.Trace], samples: int) -> dict:
         "counts": [
             [measure.level(groups[name][0]), len(verdicts), sum(verdicts)]
             for name, verdicts in table.items()
+        ],
+        "verified": [
+            [measure.level(g[0]), len(table[name]), sum(map(measure.verified, g))]
+            for name, g in groups.items()
+            if name in table
         ],
         "unjudged": sum("accuracy" not in t.parts for t in seen),
         "styles": {

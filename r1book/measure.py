@@ -54,6 +54,7 @@ __all__ = [  # words, acts and intervals are reached from here too: chapters imp
     "switch_rate",
     "switches",
     "think",
+    "verified",
 ]
 
 # ---- accuracy and votes --------------------------------------------------------------------------
@@ -63,6 +64,17 @@ def right(trace: Trace) -> bool | None:
     """Whether the answer is right; None where nobody could judge. Taught in notebook 01."""
     value = trace.parts.get("accuracy")
     return None if value is None else value >= 1.0
+
+
+def verified(trace: Trace) -> bool:
+    """Whether the answer is right and was worked out: at least one step, and no false one.
+
+    A lucky guess is right, too, and in many tries there will be one. Taught in notebook 04.
+    """
+    if not right(trace):
+        return False
+    steps = read_acts(trace.completion).steps
+    return bool(steps) and all(step.true is not False for step in steps)
 
 
 def by_problem(traces: Iterable[Trace]) -> dict[str, list[bool]]:
