@@ -2,7 +2,7 @@
 
 import pytest
 
-from r1book import config, settings
+from r1book import base_config, config, settings
 
 
 @pytest.mark.parametrize(
@@ -59,3 +59,16 @@ def test_presets_by_name():
     assert config.preset("laptop") == config.laptop()
     with pytest.raises(ValueError, match="unknown preset 'desktop': expected one of laptop"):
         config.preset("desktop")
+
+
+def test_a_setting_that_came_later_makes_no_old_run_another_one():
+    plain = base_config.identity(config.SFTConfig())
+    assert "think" not in plain and plain["passes"] == 3
+    assert base_config.identity(config.SFTConfig(think=False)) == {**plain, "think": False}
+    nested = base_config.identity(config.PretrainConfig())
+    assert nested["model"]["layers"] == 4 and "oracle" not in nested
+
+
+def test_an_evaluation_of_some_levels_asks_no_others():
+    with pytest.raises(ValueError, match="levels=6: expected one of 1, 2, 3, 4, 5"):
+        config.EvalConfig(levels=(5, 6))

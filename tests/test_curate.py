@@ -1,5 +1,6 @@
 """Is what is kept right and readable, is the toll whole, and does the judge have its say?"""
 
+import dataclasses
 import random
 
 import pytest
@@ -88,3 +89,13 @@ def test_the_judge_decides_free_form_answers_and_is_held_against_the_rule(monkey
     verdicts, disagree = curate.judge((None, models.tokenizer()), seen, 0)
     assert shown == [("red", "red", "en"), ("red", "blue", "en")]  # neither unknown words nor none
     assert verdicts == [False, True, False, False] and disagree == 2
+
+
+def test_a_control_keeps_wrong_answers_too(zero, monkeypatch):
+    monkeypatch.setattr(actors, "written", lambda m, t, asked, seed: ["?"] * len(asked))
+    how = dataclasses.replace(CONFIG, free_form=0, filters=(), keep=2, right=False)
+    got = curate.rejection(*zero, zero, how, 0, 0)
+    assert got.counts["wrong"] == 0 and got.counts["kept"] == got.counts["sampled"] == 8
+    strict = curate.rejection(*zero, zero, dataclasses.replace(how, right=True), 0, 0)
+    assert 0 < strict.counts["wrong"] == 8 - strict.counts["kept"]
+    assert {r.completion for r in strict.rows} < {r.completion for r in got.rows}

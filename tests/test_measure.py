@@ -293,3 +293,14 @@ def test_style_split_refuses_and_by_style_counts():
     traces = [make(parts={"accuracy": x}, completion=c) for x, c in ((1.0, "a"), (0.0, "a"))]
     traces += [make(parts={}, completion="a"), make(parts={"accuracy": 1.0}, completion="b")]
     assert measure.by_style(traces, lambda t: t.completion) == {"a": (2, 1), "b": (1, 1)}
+
+
+def test_a_lucky_guess_is_right_but_not_verified():
+    def of(think, accuracy):
+        text = f"<think> {think} </think> <answer> 21 </answer>"
+        return make(completion=text, parts={"accuracy": accuracy})
+
+    assert measure.verified(of("7 * 2 + 7 = 14 + 7 = 21.", 1.0))
+    assert not measure.verified(of("7 * 2 + 7 = 15 + 7 = 21.", 1.0))  # a false step
+    assert not measure.verified(of("i think it is 21.", 1.0))  # no step
+    assert not measure.verified(of("7 * 2 + 7 = 14 + 7 = 21.", 0.0))

@@ -5,6 +5,8 @@ import dataclasses
 import functools
 import hashlib
 import json
+import random
+import re
 from pathlib import Path
 
 import pytest
@@ -33,6 +35,7 @@ from r1book.config import (
     SFTConfig,
     laptop,
 )
+from r1book.world import corpus
 
 EVALUATION = EvalConfig(benchmarks=("mini-MATH", "logic"), problems=2, samples=2, max_new_tokens=8)
 TINY = dataclasses.replace(
@@ -452,3 +455,25 @@ def test_a_branch_needs_the_same_trunk(straight, tmp_path, upstream):
     with pytest.raises(stages.RunError, match="not come to its anneal"):
         stages.branch("base", TINY, early, tmp_path / "no")
     assert not (tmp_path / "no").exists()
+
+
+def test_answers_can_be_learnt_without_their_thinking():
+    folders = {"base": models.shipped("base"), "cold-start-data": stages.shipped("cold-start-data")}
+    config = dataclasses.replace(TINY.cold_start, examples=2)
+    told = {}
+    for think in (True, False):
+        one = dataclasses.replace(config, think=think)
+        work = trainers.trainer("cold-start", one, 0, folders)
+        told[think] = [work.tokenizer.decode(answer[:-1]) for _, answer in work.rows]
+    for whole, short in zip(told[True], told[False], strict=True):
+        assert short == sets.unthought(whole) != whole
+        assert "<think> </think> <answer>" in short
+
+
+def test_oracle_documents_are_worked_problems_to_the_end():
+    config = dataclasses.replace(laptop().qwen_base, oracle=True)
+    work = trainers.Pretrain("qwen-base", config, 0)
+    rng = random.Random(0)
+    pages = [corpus.document(rng, work.mixtures[2]) for _ in range(60)]
+    assert all(re.search("<think> .+ </think> <answer> .+ </answer>$", page) for page in pages)
+    assert work.mixtures[:2] == trainers.Pretrain("qwen-base", laptop().qwen_base, 0).mixtures[:2]

@@ -199,8 +199,8 @@ class Queue:
 
     def keep(self, place: Path) -> None:
         """Copy cards and evaluations of what is finished to `place`, and the bases that others
-        start from, which take longest; what is there of runs that the ledger no longer takes is
-        removed."""
+        start from, which take longest; what is there of runs and evaluations that the ledger no
+        longer takes is removed."""
         from r1book import claims
 
         every = self.book.arms.values()
@@ -213,7 +213,11 @@ class Queue:
         for arm, seed in jobs:
             if arm.stage is not None and self.found(arm, seed, "run_card.json") is None:
                 continue
-            for file in (*KEPT, *(f"{kind}.json" for kind in self.book.evaluations)):
+            files = (*KEPT, *(f"{kind}.json" for kind in self.book.evaluations))
+            for old in (place / self.name(arm, seed)).glob("*.json"):
+                if old.name not in files:
+                    old.unlink()
+            for file in files:
                 path, to = self.found(arm, seed, file), place / self.name(arm, seed) / file
                 if path is not None and path != to:
                     to.parent.mkdir(parents=True, exist_ok=True)
