@@ -26,7 +26,7 @@ def test_a_card_without_a_cost_is_refused():
 
 def test_a_distilled_model_costs_its_teacher_too():
     stages = compute.before("distill-qwen")
-    assert {"r1-zero", "reasoning-rl", "rejection-sampling"} <= set(stages)
+    assert {"r1-zero", "reasoning-rl", "distillation-data"} <= set(stages)
     assert not {"base", "qwen-base", "distill-qwen", "sft-800k"} & set(stages)
     assert all(STAGES[name].needs for name in stages)
 
