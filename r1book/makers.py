@@ -26,6 +26,10 @@ class Maker:
         self.config, self.seed, self.steps = config, seed, config.steps
         self.made: list[dict] = []
 
+    def beside(self) -> int:
+        """As `trainers.Trainer`: nothing is trained."""
+        return 0
+
     def state(self) -> dict:
         """Return what was made so far."""
         return {"made": json.dumps(self.made)}

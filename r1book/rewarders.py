@@ -45,6 +45,10 @@ class RewardModels:
         """Return the size of one model: a step trains one."""
         return models.parameters(self.models[0])
 
+    def beside(self) -> int:
+        """As `trainers.Trainer`: nothing."""
+        return 0
+
     def step(self, number: int):
         """Take a step of one of the models."""
         c, started = self.config, time.perf_counter()

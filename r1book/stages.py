@@ -320,7 +320,10 @@ def _finish(out, work, preset, config, identity, found, lineage, seconds) -> Non
         tokens_generated=sampled,
         tokens_trained=trained,
         tokens_prompt=asked,
-        flops=float(work.parameters() * (6 * trained + 2 * sampled + prompts * asked)),
+        flops=float(
+            work.parameters() * (6 * trained + 2 * sampled + prompts * asked)
+            + 2 * work.beside() * (trained + asked)
+        ),
         config=identity["config"],
         eval_seconds=round(time.perf_counter() - started, 1),
         **({"rewired": lineage} if lineage else {}),

@@ -72,6 +72,11 @@ class Trainer:
         """Return the size of the model."""
         return models.parameters(self.model)
 
+    def beside(self) -> int:
+        """Return the size of what only grades, a reference or a teacher: each trained token passes
+        through it once."""
+        return 0
+
     def leave(self, out: Path, preset: Preset) -> dict:
         """Write checkpoint and evaluation; return checksum and size."""
         models.save(self.model, out / "checkpoint", torch.bfloat16)
@@ -186,12 +191,20 @@ class Reinforce(Trainer):
         c = self.config
         if self.reference is not None and number and number % c.reference_refresh == 0:
             self.reference.load_state_dict(self.model.state_dict())
-        done = rl.step(
+        done = self.take(number)
+        keep = number % c.trace_every == 0 or number + 1 == c.steps
+        return done.metrics, done.traces if keep else []
+
+    def take(self, number: int) -> rl.Step:
+        """Sample, judge and update."""
+        return rl.step(
             self.model, self.reference, self.tokenizer, self.optimizers, self.settings(number),
             self.seed, number, self.judge,
         )  # fmt: skip
-        keep = number % c.trace_every == 0 or number + 1 == c.steps
-        return done.metrics, done.traces if keep else []
+
+    def beside(self) -> int:
+        """As Trainer: the reference, where there is one."""
+        return 0 if self.reference is None else models.parameters(self.reference)
 
     def state(self) -> dict:
         """As Trainer, with the reference."""
@@ -315,14 +328,21 @@ class OnPolicy(Reinforce):
         super().__init__(config, seed, source)
         self.teacher = models.load(teacher)[0].requires_grad_(False)
 
-    def step(self, number: int):
-        """Take a step on the student's own answers."""
-        c = self.config
-        done = onpolicy.step(
-            self.model, self.teacher, self.tokenizer, self.optimizers, c, self.seed, number
+    def take(self, number: int) -> rl.Step:
+        """Let the student answer, the teacher grade, and update the student."""
+        return onpolicy.step(
+            self.model,
+            self.teacher,
+            self.tokenizer,
+            self.optimizers,
+            self.config,
+            self.seed,
+            number,
         )
-        keep = number % c.trace_every == 0 or number + 1 == c.steps
-        return done.metrics, done.traces if keep else []
+
+    def beside(self) -> int:
+        """As Trainer: the teacher."""
+        return models.parameters(self.teacher)
 
 
 def trainer(name: str, config, seed: int, sources: dict[str, Path]):

@@ -7,7 +7,7 @@ import doctest
 import pytest
 import torch
 
-from r1book import models, onpolicy, rl, rollout, scoring, sft
+from r1book import models, onpolicy, rollout, scoring, sft
 from r1book.base_config import ModelConfig
 from r1book.config import laptop
 
@@ -98,4 +98,3 @@ def test_another_vocabulary_is_refused():
 
     with pytest.raises(ValueError, match=r"\(student\) and 7 \(teacher\)"):
         onpolicy.step(models.build(SMALL, 2), Other(), None, [], CONFIG, 0, 0)
-    assert rl.questions(CONFIG, 0, 0)

@@ -90,8 +90,9 @@ def run(
         raise ValueError(
             "--retrain-base belongs to `run all`, without --from; `run base` trains a base alone"
         )
-    if to is not None and (name not in PIPELINE or to not in every):
-        raise ValueError(f"--to {to}: it belongs to `run all`, and takes one of {', '.join(every)}")
+    path = [s.name for s in stages.GRAPH if s.report]
+    if to is not None and (name not in PIPELINE or to not in path):
+        raise ValueError(f"--to {to}: it belongs to `run all`, and takes one of {', '.join(path)}")
     chosen = config.preset(preset)
     chosen = adjusted(chosen, None if name in PIPELINE else name, changes or [])
     start, rewired = given(name, source or [])
