@@ -160,7 +160,9 @@ def test_the_card_has_all_that_is_needed_to_run_again(straight, upstream):
     assert card["tokens_trained"] == trained > 0
     asked = sum(line["prompt_tokens"] for line in lines)
     assert card["tokens_prompt"] == asked > 0
-    every = 6 * trained + 2 * generated + (6 + 2) * asked
+    # the reference of the KL penalty reads, too, what is learnt
+    assert card["config"]["beta"] > 0
+    every = 6 * trained + 2 * generated + (6 + 2) * asked + 2 * (trained + asked)
     assert card["flops"] == models.parameters(tiny()) * every
     base = json.loads((straight / "base" / "run_card.json").read_text())
     assert base["upstream"] == {} and base["stage"] == "base"
