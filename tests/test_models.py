@@ -148,11 +148,14 @@ def test_continuations_of_a_prefix_are_those_of_the_whole(family):
         assert torch.allclose(prefix.last[p], whole[n - 1], atol=1e-9)
 
 
-def test_a_tokenizer_that_transformers_opens(tmp_path):
-    from transformers import AutoTokenizer
+@pytest.mark.parametrize("family", ["llama", "qwen2"])
+def test_a_tokenizer_that_transformers_opens(tmp_path, family):
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-    folder = models.save(tiny(), tmp_path / "m")
-    theirs, ours = AutoTokenizer.from_pretrained(folder, local_files_only=True), models.tokenizer()
+    folder = models.save(tiny(family), tmp_path / "m")
+    # AutoTokenizer has a class of its own for every qwen2, see TROUBLESHOOTING.md
+    opener = AutoTokenizer if family == "llama" else PreTrainedTokenizerFast
+    theirs, ours = opener.from_pretrained(folder, local_files_only=True), models.tokenizer()
     for text in (
         "<think> 3 + 4 = 7, so (7 - 1) * 4 = 24. </think> <answer> 24 </answer>",
         "试 (7 - 1) * 4 = 24, 对.",
@@ -176,11 +179,11 @@ def test_the_folder_opens_where_r1book_is_not_installed(tmp_path):
         "sys.modules['r1book'] = None\n"
         "try:\n    import r1book\n    sys.exit('r1book is there')\n"
         "except ImportError:\n    pass\n"
-        "from transformers import AutoModelForCausalLM, AutoTokenizer\n"
+        "from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast\n"
         "import torch\n"
         "model = AutoModelForCausalLM.from_pretrained(sys.argv[1], dtype=torch.float32)\n"
-        "tokenizer = AutoTokenizer.from_pretrained(sys.argv[1])\n"
-        "ids = tokenizer('3 + 4 =', return_tensors='pt')['input_ids']\n"
+        "tokenizer = PreTrainedTokenizerFast.from_pretrained(sys.argv[1])\n"
+        "ids = tokenizer('so 3 + 4 =', return_tensors='pt')['input_ids']\n"
         "print(json.dumps([ids.tolist(), model(ids).logits[0, -1, :5].tolist()]))\n"
     )
     done = subprocess.run(
@@ -188,7 +191,7 @@ def test_the_folder_opens_where_r1book_is_not_installed(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     ids, logits = json.loads(done.stdout)
-    assert ids == [[IDS[t] for t in "3 + 4 =".split()]]
+    assert ids == [[IDS[t] for t in "so 3 + 4 =".split()]]
     ours = models.load(folder)[0].logits(torch.tensor(ids))[0, -1, :5]
     assert torch.allclose(ours, torch.tensor(logits), atol=1e-4)
 

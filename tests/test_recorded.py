@@ -103,7 +103,8 @@ def test_controls_do_not_learn_to_reason(control, benchmark):
 # ---- the chain after R1-Zero ---------------------------------------------------------------------
 
 CHAIN = ("chat", "cold-start-data", "cold-start", "reasoning-rl", "rejection-sampling", "sft-800k",
-         "preferences", "reward-models", "all-scenario-rl")  # fmt: skip
+         "preferences", "reward-models", "all-scenario-rl",
+         "distillation-data", "distill-qwen", "distill-llama")  # fmt: skip
 
 
 def bundled(stage: str) -> Path:

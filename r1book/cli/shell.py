@@ -94,10 +94,15 @@ def folder_of(checkpoint: str) -> Path:
 def table(result: dict) -> str:
     """Return an evaluation as lines of equal columns, its counts by style and problem left out.
 
-    >>> print(table({"logic": {"n": 2, "pass@1": 0.5, "ci95": [0.25, 0.75], "maj@4": None}}))
+    >>> logic = {"n": 2, "pass@1": 0.5, "ci95": [0.25, 0.75], "maj@4": None, "counts": [[1, 4, 2]]}
+    >>> print(table({"logic": logic}))
     set    n  pass@1  ci95            maj@4
     logic  2  0.500   0.250 to 0.750  -
     """
+
+    def fits(value) -> bool:
+        nested = isinstance(value, list) and any(isinstance(each, list) for each in value)
+        return not (nested or isinstance(value, dict))
 
     def cell(value) -> str:
         if isinstance(value, list):
@@ -105,8 +110,7 @@ def table(result: dict) -> str:
         return "-" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)
 
     rows = [
-        {"set": name}
-        | {k: cell(v) for k, v in found.items() if not isinstance(v, dict) and k != "counts"}
+        {"set": name} | {k: cell(v) for k, v in found.items() if fits(v)}
         for name, found in result.items()
     ]
     heads = list(dict.fromkeys(head for row in rows for head in row))
