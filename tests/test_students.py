@@ -1,4 +1,4 @@
-"""Are the bundled students the real architectures, and did they learn from their teacher's traces?"""
+"""Are the bundled students the real architectures, and did they learn from what they copied?"""
 
 import json
 from pathlib import Path
