@@ -1,4 +1,4 @@
-"""What does thinking buy, drawn? Share of right answers against the tokens allowed.
+"""What does thinking buy, and what training? Shares of right answers against tokens, operations.
 
 Plain values in, a `Figure` out, as in `plots.py`. Left out: how answers are cut (`budget.py`).
 """
@@ -34,17 +34,9 @@ def shares(
     figure = Chart(figsize=(8, 4), layout="constrained")
     axes = figure.subplots()
     for i, (label, points) in enumerate(series.items()):
-        x = sorted(points)
-        y = [points[b].mean for b in x]
-        error = [
-            [points[b].mean - points[b].low for b in x],
-            [points[b].high - points[b].mean for b in x],
-        ]
         said = f"{label}: {points[here].mean:.2f}" if here in points else label
-        look = {"color": COLOURS[i % 7], "linestyle": DASHES[i % 7], "marker": MARKERS[i % 7]}
         # lines a little apart, so that intervals at the same budget do not hide each other
-        apart = 1.025 ** (i - (len(series) - 1) / 2)
-        axes.errorbar([b * apart for b in x], y, yerr=error, capsize=3, label=said, **look)
+        _line(axes, points, i, said, apart=1.025 ** (i - (len(series) - 1) / 2))
     if here is not None:
         axes.axvline(here, color="black", linestyle=":", lw=1.5)
         axes.text(here, 1.02, f" {here} {unit}", ha="left", va="bottom", fontsize="small")
@@ -57,3 +49,42 @@ def shares(
     if caption:
         figure.supxlabel(caption, fontsize="small")
     return figure
+
+
+def bought(
+    panels: Mapping[str, Mapping[str, Mapping[float, object]]],
+    xlabel: str = "operations",
+    ylabel: str = "share right",
+    caption: str = "",
+) -> Figure:
+    """What training buys: {title: {label: {cost: intervals.Interval}}}, panels side by side, costs
+    on a logarithmic axis. Points of a label are joined.
+
+    Raises ValueError for nothing to draw, or a cost that is not above 0. Taught in notebook 08.
+    """
+    lines = [points for series in panels.values() for points in series.values()]
+    if not lines or not all(lines) or not all(panels.values()):
+        raise ValueError("nothing to draw: give {title: {label: {cost: interval}}} with values")
+    if odd := [cost for points in lines for cost in points if not cost > 0]:
+        raise ValueError(f"a cost of {odd[0]}: expected more than 0, the axis is logarithmic")
+    figure = Chart(figsize=(5.2 * len(panels), 4.2), layout="constrained")
+    top = 1.25 * max(point.high for points in lines for point in points.values())
+    for axes, (title, series) in zip(figure.subplots(1, len(panels), squeeze=False)[0],
+                                     panels.items(), strict=True):  # fmt: skip
+        for i, (label, points) in enumerate(series.items()):
+            _line(axes, points, i, label)
+        axes.set(title=title, xlabel=xlabel, ylabel=ylabel, xscale="log", ylim=(0, min(top, 1.1)))
+        axes.grid(alpha=0.3)
+        axes.legend(loc="upper left", fontsize="small")
+    if caption:
+        figure.supxlabel(caption, fontsize="small")
+    return figure
+
+
+def _line(axes, points: Mapping[float, object], i: int, label: str, apart: float = 1.0) -> None:
+    x = sorted(points)
+    y = [points[b].mean for b in x]
+    error = [[y - points[b].low for b, y in zip(x, y, strict=True)],
+             [points[b].high - y for b, y in zip(x, y, strict=True)]]  # fmt: skip
+    look = {"color": COLOURS[i % 7], "linestyle": DASHES[i % 7], "marker": MARKERS[i % 7]}
+    axes.errorbar([b * apart for b in x], y, yerr=error, capsize=3, label=label, **look)

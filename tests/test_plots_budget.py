@@ -33,6 +33,25 @@ def test_nothing_to_draw_or_to_mark_is_refused(series, here):
         plots_budget.shares(series, here=here)
 
 
+def test_what_training_buys_stands_at_its_cost():
+    copied = {3e12: Interval(0.4, 0.3, 0.5, 3)}
+    rl = {1e12: Interval(0.2, 0.1, 0.3, 3), 2e13: Interval(0.5, 0.4, 0.6, 3)}
+    figure = plots_budget.bought({"Qwen": {"RL": rl, "copied": copied}, "Llama": {"RL": rl}})
+    left, right = figure.axes
+    assert (left.get_title(), right.get_title()) == ("Qwen", "Llama")
+    assert left.get_xscale() == "log" and left.get_ylim() == (0, 0.75)
+    points, _, bars = left.containers[0]
+    assert list(points.get_xdata()) == [1e12, 2e13] and list(points.get_ydata()) == [0.2, 0.5]
+    ends = [sorted(y for _, y in segment) for segment in bars[0].get_segments()]
+    assert ends == [pytest.approx([0.1, 0.3]), pytest.approx([0.4, 0.6])]
+    assert len(left.get_legend().get_texts()) == 2
+    for wrong in ({}, {"Qwen": {}}, {"Qwen": {"RL": {}}}):
+        with pytest.raises(ValueError, match="nothing to draw"):
+            plots_budget.bought(wrong)
+    with pytest.raises(ValueError, match="a cost of 0: expected more than 0"):
+        plots_budget.bought({"Qwen": {"RL": {0: Interval(0.4, 0.3, 0.5, 3)}}})
+
+
 def slider(**more):
     drawn = []
 
