@@ -109,7 +109,7 @@ GRAPH = (
         "on-policy-distill",
         ("qwen-base", "reasoning-rl"),
         "the student answers, the teacher grades each of its tokens",
-        "On-Policy Distillation, Thinking Machines, 2025",
+        "Thinking Machines, 2025",
         False,
     ),
 )

@@ -74,7 +74,9 @@ def stage_graph(
         border = {"linestyle": "-" if told else "--", "edgecolor": "black", "linewidth": 1.1}
         shape = "round,pad=0,rounding_size=0.06"
         axes.add_patch(
-            FancyBboxPatch((x, y), WIDTH, HEIGHT, boxstyle=shape, facecolor="#f4f4f4", **border)
+            FancyBboxPatch(
+                (x, y), WIDTH, HEIGHT, boxstyle=shape, facecolor="#f4f4f4", zorder=2, **border
+            )
         )
         words = "\n".join(textwrap.wrap(said, 21)[:2])
         middle = x + WIDTH / 2
@@ -90,7 +92,7 @@ def stage_graph(
         axes.add_patch(
             FancyArrowPatch(
                 *_ends(at[start], at[end], weights), arrowstyle="-|>", mutation_scale=12,
-                connectionstyle=_bend(at[start], at[end]), shrinkA=0, shrinkB=0, **look,
+                connectionstyle=_bend(at[start], at[end]), shrinkA=0, shrinkB=0, zorder=1, **look,
             )
         )  # fmt: skip
     key = (("weights", COLOURS[0], "-"), ("data", COLOURS[2], (0, (4, 2))))
