@@ -323,10 +323,11 @@ def _loops(recent) -> list[Finding]:
 
 
 def _healthy(rows, last) -> Finding:
-    name = "accuracy" if _column(rows, "accuracy") else "reward"
+    name = next((n for n in ("accuracy", "reward") if _column(rows, n)), "loss")
     first, now = _mean(rows[: len(last)], name), _mean(last, name)
     seen = f"Nothing wrong in {len(rows)} steps"
     if first is not None and now is not None:
         seen += f"; {name} {first:.2f} at first, {now:.2f} now"
     seen += ". Too early for trends." if len(rows) < TREND_STEPS else "."
-    return _finding("healthy", "ok", rows, seen)[0]
+    remedy = "healthy_copying" if name == "loss" else None  # no rollouts: SFT or pre-training
+    return _finding("healthy", "ok", rows, seen, remedy)[0]

@@ -83,5 +83,9 @@ REMEDIES = {
         "Go on. The loss says little: with one update a batch it stays near 0 however much is "
         "learnt. Watch reward, ties and gradient norm."
     ),
+    "healthy_copying": (
+        "Measure held-out problems: this loss is of texts that were learnt. What is copied often "
+        "enough is known by heart, and near 0 says no more than that."
+    ),
 }
 """Advice by diagnosis; some findings with one code have several causes, hence several entries."""

@@ -84,7 +84,9 @@ def test_healthy_variants_raise_no_alarm():
         # no noise at all, flat but with signal
         flat = changed(healthy(60, seed), accuracy=0.3, reward=0.38)
         assert codes(flat) == ["healthy"]
-    assert codes([{"step": i, "loss": 3.0 - 0.1 * i} for i in range(20)]) == ["healthy"]  # SFT
+    copying = only([{"step": i, "loss": 3.0 - 0.1 * i} for i in range(20)])  # SFT
+    assert copying.code == "healthy" and "loss" in copying.wrong
+    assert "held-out problems" in copying.do and "reward" not in copying.do
 
 
 def test_too_early():
