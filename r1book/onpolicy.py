@@ -9,12 +9,10 @@ vocabulary, which a small one allows. Leaves out rewards: nobody asks whether an
 Shapes: M tokens of answers, V vocabulary.
 """
 
-import time
-
 import torch
 from torch import Tensor
 
-from r1book import prompts, rl, rollout, scoring, sft, trace
+from r1book import rl, scoring, sft
 from r1book.config import RLConfig
 
 
@@ -45,39 +43,24 @@ def step(
     """Do step `number`: questions and answers as in `rl.step`, graded by the teacher token by
     token; the student and its optimisers change.
 
-    Metrics have "reverse_kl", in nats a token, and the rewards, which teach nothing here. Raises
-    ValueError where the two differ in vocabulary. Taught in notebook 08.
+    Metrics have "reverse_kl", in nats a token, and rewards and advantages, which teach nothing
+    here. Raises ValueError where the two differ in vocabulary. Taught in notebook 08.
     """
     if student.shape.vocab != teacher.shape.vocab:
         raise ValueError(
             f"vocabularies of {student.shape.vocab} (student) and {teacher.shape.vocab} (teacher) "
             "tokens: a teacher can grade tokens of its own vocabulary only"
         )
-    started = time.perf_counter()
-    asked = rl.questions(config, seed, number)
-    texts = [prompts.render(problem) for problem in asked]
-    answers = rollout.sample(
-        student, tokenizer, texts, group_size=config.group_size,
-        max_new_tokens=config.max_new_tokens, temperature=config.temperature,
-        generator=torch.Generator(student.cos.device).manual_seed(rl.hash_of(seed, number)),
-    )  # fmt: skip
-    scores = rl.score(config, asked, answers, seed, number)
-    totals = torch.tensor([float("nan") if s is None else s.total for s in scores])
-    totals = totals.view(-1, config.group_size)  # (P, G)
-    learnt = learn(student, teacher, optimizers, config, answers, number)
-    metrics = {
-        "step": number,
-        **rl.summary(asked, answers, scores, totals, torch.zeros_like(totals)),
-        **learnt,
-        "seconds": round(time.perf_counter() - started, 3),
-    }
-    rows = zip(answers, scores, strict=True)
-    traces = [trace.of(number, asked[a.group], texts[a.group], a, s, 0.0) for a, s in rows]
-    return rl.Step(metrics, traces)
+    return rl.step(student, teacher, tokenizer, optimizers, config, seed, number, update=learn)
 
 
-def learn(student, teacher, optimizers: list, config: RLConfig, answers, number: int) -> dict:
-    """Take one optimiser step on a batch of the student's answers; return what it was like."""
+def learn(
+    student, teacher, optimizers: list, config: RLConfig, answers, advantages, number: int
+) -> dict:
+    """Take one optimiser step on a batch of the student's answers; return what it was like.
+
+    In place of `rl.learn`: the teacher stands for the reference, advantages are not asked.
+    """
     share = min(1.0, (number + 1) / max(1, config.warmup))
     sft.set_rate(optimizers, share)
     dtype = sft.precision(config.dtype)

@@ -99,12 +99,13 @@ def step(
     seed: int,
     number: int,
     judge: Callable = score,
+    update: Callable | None = None,
 ) -> Step:
     """Do step `number` of a run: sample, judge, compare, update; the model and optimisers change,
     nothing else does.
 
     `judge` takes what `score` takes and gives what it gives: another reward, such as a reward
-    model's.
+    model's. `update` does the same for `learn` (None): another loss on the same answers.
     """
     started = time.perf_counter()
     asked = questions(config, seed, number)
@@ -126,7 +127,8 @@ def step(
     )  # (P, G)
     advantages = grpo.advantages(totals, std=config.std)  # (P, G)
     judged = time.perf_counter()
-    learnt = learn(model, reference, optimizers, config, answers, advantages.flatten(), number)
+    how = update or learn
+    learnt = how(model, reference, optimizers, config, answers, advantages.flatten(), number)
     ended = time.perf_counter()
     metrics = {
         "step": number,

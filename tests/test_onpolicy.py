@@ -60,7 +60,7 @@ def test_a_student_comes_nearer_to_its_teacher_where_it_goes_itself():
     config = dataclasses.replace(CONFIG, lr=3e-4)
     optimizers = sft.optimizers(student, config.lr)
     kl = [
-        onpolicy.learn(student, teacher, optimizers, config, answers, n)["reverse_kl"]
+        onpolicy.learn(student, teacher, optimizers, config, answers, None, n)["reverse_kl"]
         for n in range(20)
     ]
     assert 0 < kl[-1] < 0.6 * kl[0]
