@@ -12,6 +12,7 @@ import tomllib
 from pathlib import Path
 
 from r1book import graph
+from r1book.claims import in_cell
 
 ROOT = Path(__file__).resolve().parent.parent
 SMOOTH = 9
@@ -141,7 +142,8 @@ def claims(root: Path = ROOT) -> str:
             missing.append(claim["id"])
             continue
         tests = "; ".join(f"{e['test']['name']}: {e['verdict']}{_found(e)}" for e in claim["tests"])
-        rows.append(f"| {claim['id']}: {claim['statement']} | **{claim['verdict']}** | {tests} |")
+        cells = f"{claim['id']}: {claim['statement']}", f"**{claim['verdict']}**", tests
+        rows.append(f"| {' | '.join(map(in_cell, cells))} |")
     seeds = ", ".join(map(str, found["seeds"]))
     told = f"({path.stem.capitalize()}, seeds {seeds}: `{found['command']}`."
     if missing:

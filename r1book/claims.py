@@ -294,6 +294,15 @@ def verdict(findings: Sequence[Finding]) -> str:
     return SHOWN
 
 
+def in_cell(text: str) -> str:
+    """Return a text as it stands in a cell of a Markdown table.
+
+    >>> print(in_cell("1/|o|"))
+    1/\\|o\\|
+    """
+    return text.replace("|", r"\|")
+
+
 def table(ledger: Ledger, findings: Mapping[str, Sequence[Finding]]) -> str:
     """Return the ledger as Markdown: a row a test, the claim's verdict in its first row."""
     stage = "confirmatory" if ledger.frozen else "exploratory"
@@ -316,7 +325,7 @@ def table(ledger: Ledger, findings: Mapping[str, Sequence[Finding]]) -> str:
                 "-" if i is None else f"{i.low:+.3g} to {i.high:+.3g}",
                 f"{limit}{test.sesoi:g}", str(len(finding.effects)),
             )  # fmt: skip
-            rows.append(f"| {' | '.join(cells)} |")
+            rows.append(f"| {' | '.join(map(in_cell, cells))} |")
             told = "", ""
     return "\n".join(rows)
 
