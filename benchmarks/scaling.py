@@ -107,7 +107,8 @@ def draw(table: dict, path: Path) -> None:
     axes[0, 0].set_ylabel("seconds a step")
     axes[1, 0].set_ylabel("peak memory, GB")
     axes[0, 1].legend()
-    figure.supxlabel(f"4 questions; not varied: {BASIS}", fontsize="small")
+    held = ", ".join(f"{TITLES[name]}: {value}" for name, value in BASIS.items())
+    figure.supxlabel(f"4 questions a step; where not varied, {held}", fontsize="small")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
 
