@@ -67,6 +67,17 @@ def before(name: str) -> list[str]:
     return [stage.name for stage in graph.GRAPH if stage.name in needed and stage.needs]
 
 
+def of_step(line: Mapping, parameters: int, beside: int = 0) -> int:
+    """Return the operations of a step of RL, by its metrics: all was sampled, what was learnt was
+    passed through forward and backward, and once through what stands beside (a reference).
+
+    >>> of_step({"tokens": 60, "trained_tokens": 30, "prompt_tokens": 5}, 10)
+    3400
+    """
+    sampled, learnt = (line[k] + line["prompt_tokens"] for k in ("tokens", "trained_tokens"))
+    return parameters * (2 * sampled + 6 * learnt) + 2 * beside * learnt
+
+
 def steps_for(flops: float, lines: Iterable[Mapping], parameters: int) -> int:
     """Return how many steps of RL like these cost `flops`, at least one.
 
@@ -77,11 +88,7 @@ def steps_for(flops: float, lines: Iterable[Mapping], parameters: int) -> int:
     >>> steps_for(34_000, [line], 10)
     10
     """
-    each = [
-        2 * (line["tokens"] + line["prompt_tokens"])
-        + 6 * (line["trained_tokens"] + line["prompt_tokens"])
-        for line in lines
-    ]
+    each = [of_step(line, parameters) for line in lines]
     if not each:
         raise ValueError("no steps: give the metrics of at least one step of RL")
-    return max(1, round(flops / (parameters * sum(each) / len(each))))
+    return max(1, round(flops / (sum(each) / len(each))))

@@ -79,6 +79,9 @@ class RLConfig:
     """Steps between saved states."""
     trace_every: int = 10
     """Every how many steps the rollouts are written as traces (the first and last always are)."""
+    operations: float = field(default=0.0, metadata=LATER)
+    """Floating-point operations (as `compute.py` counts them) after which a run ends, be it before
+    its last step; 0: they do not end it. For runs of equal cost, whose answers differ in length."""
 
     def __post_init__(self):
         """Raise ValueError on a value that no run can have, before anything is written."""
@@ -86,7 +89,9 @@ class RLConfig:
             self, 1, "steps", "prompts_per_step", "group_size", "max_new_tokens", "minibatches",
             "micro_tokens", "reference_refresh", "save_every", "trace_every",
         )  # fmt: skip
-        at_least(self, 0, "warmup", "temperature", "lr", "clip_low", "clip_high", "beta")
+        at_least(
+            self, 0, "warmup", "temperature", "lr", "clip_low", "clip_high", "beta", "operations"
+        )
         one_of("reward", self.reward, ("rules", "random", "format_only"))
         one_of("ratio", self.ratio, ("token", "sequence_product", "sequence_mean"))
         one_of(

@@ -30,6 +30,10 @@ class Maker:
         """As `trainers.Trainer`: nothing is trained."""
         return 0
 
+    def ended(self) -> bool:
+        """As `trainers.Trainer`: never before its last step."""
+        return False
+
     def state(self) -> dict:
         """Return what was made so far."""
         return {"made": json.dumps(self.made)}

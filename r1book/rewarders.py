@@ -49,6 +49,10 @@ class RewardModels:
         """As `trainers.Trainer`: nothing."""
         return 0
 
+    def ended(self) -> bool:
+        """As `trainers.Trainer`: never before its last step."""
+        return False
+
     def step(self, number: int):
         """Take a step of one of the models."""
         c, started = self.config, time.perf_counter()

@@ -160,12 +160,12 @@ def _train(out, work, config, identity, state, on_step, stop_after) -> float | N
             torch.save(state, buffer)
             trace.write_bytes(out / "state" / name, buffer.getvalue())
 
-        for number in range(begin, steps):
+        for number in range(begin, begin if work.ended() else steps):
             line, seen = work.step(number)
             metrics.append(line)
             if seen:
                 rollouts.append(*seen)
-            last = number + 1 == steps
+            last = number + 1 == steps or work.ended()
             pause = stop_after is not None and number + 1 - begin >= stop_after
             if last or pause or (number + 1) % config.save_every == 0:
                 save(number, "state.pt")
@@ -173,7 +173,9 @@ def _train(out, work, config, identity, state, on_step, stop_after) -> float | N
                 save(number, TRUNK)
             if on_step is not None:
                 on_step(line, steps)
-            if pause and not last:
+            if last:
+                break
+            if pause:
                 return None
     return before + time.perf_counter() - started
 

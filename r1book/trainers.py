@@ -15,6 +15,7 @@ import torch
 
 from r1book import (
     actors,
+    compute,
     evaluate,
     gates,
     makers,
@@ -76,6 +77,10 @@ class Trainer:
         """Return the size of what only grades, a reference or a teacher: each trained token passes
         through it once."""
         return 0
+
+    def ended(self) -> bool:
+        """Whether the run ends here, be it before its last step."""
+        return False
 
     def leave(self, out: Path, preset: Preset) -> dict:
         """Write checkpoint and evaluation; return checksum and size."""
@@ -181,6 +186,7 @@ class Reinforce(Trainer):
         self.steps = config.steps
         self.reference = models.load(source)[0].requires_grad_(False) if config.beta else None
         self.judge = rl.score
+        self.spent = 0.0
 
     def settings(self, number: int):
         """Return the settings of a step."""
@@ -192,7 +198,8 @@ class Reinforce(Trainer):
         if self.reference is not None and number and number % c.reference_refresh == 0:
             self.reference.load_state_dict(self.model.state_dict())
         done = self.take(number)
-        keep = number % c.trace_every == 0 or number + 1 == c.steps
+        self.spent += compute.of_step(done.metrics, self.parameters(), self.beside())
+        keep = number % c.trace_every == 0 or number + 1 == c.steps or self.ended()
         return done.metrics, done.traces if keep else []
 
     def take(self, number: int) -> rl.Step:
@@ -206,14 +213,19 @@ class Reinforce(Trainer):
         """As Trainer: the reference, where there is one."""
         return 0 if self.reference is None else models.parameters(self.reference)
 
+    def ended(self) -> bool:
+        """As Trainer: when its operations are spent."""
+        return 0 < self.config.operations <= self.spent
+
     def state(self) -> dict:
-        """As Trainer, with the reference."""
+        """As Trainer, with the reference and what is spent."""
         more = {} if self.reference is None else {"reference": self.reference.state_dict()}
-        return super().state() | more
+        return super().state() | more | {"spent": self.spent}
 
     def restore(self, state: dict) -> None:
-        """As Trainer, with the reference."""
+        """As Trainer, with the reference and what is spent."""
         super().restore(state)
+        self.spent = state.get("spent", 0.0)
         if self.reference is not None:
             self.reference.load_state_dict(state["reference"])
 

@@ -45,7 +45,7 @@ def test_a_record_is_of_the_preset_from_the_shipped_base(name):
     settings = json.loads(json.dumps(card["preset"]["r1_zero"]))
     settings["reward"] = "rules"
     wanted = config.laptop().r1_zero
-    assert settings == json.loads(trace.encode(vars(wanted)))
+    assert settings == json.loads(trace.encode(identity(wanted)))
     assert card["upstream"]["base"]["sha256"] == runs.checksum(MODELS / "base")
     assert card["git"]["commit"] and not card["git"]["dirty"]
     lines = trace.read_metrics(RUNS / f"r1_zero-{name}" / "metrics.jsonl")

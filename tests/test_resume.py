@@ -105,6 +105,17 @@ def test_killed_anywhere_a_run_comes_to_the_same_end(
     assert names(out) == names(straight / name)  # nothing is left behind
 
 
+@pytest.mark.parametrize("fatal", ["append metrics.jsonl", "replace checkpoint"])
+def test_killed_a_run_that_ends_by_its_operations_takes_no_step_more(tmp_path, upstream, fatal):
+    less = dataclasses.replace(TINY.r1_zero, operations=1e6)
+    preset = dataclasses.replace(TINY, r1_zero=less)
+    whole = stages.run("r1-zero", preset, out=tmp_path / "whole", upstream=upstream)
+    assert len(trace.read_metrics(whole / "metrics.jsonl")) < TINY.r1_zero.steps
+    assert killed("r1-zero", tmp_path / "run", upstream, fatal, 1, preset)
+    stages.run("r1-zero", preset, out=tmp_path / "run", upstream=upstream)
+    assert result(tmp_path / "run") == result(whole)
+
+
 def test_killed_again_and_again(tmp_path, straight, upstream):
     out, deaths = tmp_path / "run", 0
     # two steps, then killed in the third; the state is saved every second step

@@ -19,8 +19,8 @@ STREAM = (
     "trace runs styles acts rewrite filters sets fused network models decode rollout actors grpo "
     "sft scoring rl curate intervals measure "
     "remedies doctor evaluate comparison gates preference scenario onpolicy budget fork makers "
-    "rewarders trainers "
-    "stages compute forecast scale plots plots_group plots_budget plots_calibration plots_stages "
+    "rewarders compute trainers "
+    "stages forecast scale plots plots_group plots_budget plots_calibration plots_stages "
     "plots_fork viewer widgets widgets_traces widgets_fork hostile "
     "exercises effects claims book cli __main__"
 ).split()

@@ -14,6 +14,7 @@ import torch
 from test_models import tiny
 
 from r1book import (
+    compute,
     gates,
     graph,
     models,
@@ -25,6 +26,7 @@ from r1book import (
     trace,
     trainers,
 )
+from r1book.base_config import identity
 from r1book.config import (
     EvalConfig,
     MakeConfig,
@@ -146,7 +148,7 @@ def test_the_card_has_all_that_is_needed_to_run_again(straight, upstream):
     lines = trace.read_metrics(out / "metrics.jsonl")
     assert (card["stage"], card["seed"], card["dtype"]) == ("r1-zero", 0, "float32")
     assert card["preset"] == json.loads(json.dumps(dataclasses.asdict(TINY)))  # every value
-    assert card["config"] == card["preset"]["r1_zero"]
+    assert card["config"] == json.loads(trace.encode(identity(TINY.r1_zero)))
     assert card["upstream"] == {"base": {"path": "base", "sha256": runs.checksum(upstream)}}
     assert card["checkpoint"]["sha256"] == runs.checksum(out / "checkpoint")
     assert card["checkpoint"]["parameters"] == models.parameters(tiny())
@@ -170,6 +172,28 @@ def test_the_card_has_all_that_is_needed_to_run_again(straight, upstream):
     gated = json.loads((straight / "base" / "gates.json").read_text())
     assert base["gates_passed"] is gated["passed"] is False  # after five steps
     assert set(gated["values"]) == set(gated["limits"]) == set(gates.LIMITS)
+
+
+def test_a_run_ends_when_its_operations_are_spent(tmp_path, straight, upstream):
+    lines = trace.read_metrics(straight / "r1-zero" / "metrics.jsonl")
+    size = models.parameters(tiny())
+    each = [compute.of_step(line, size, size) for line in lines]  # beside it, the reference
+    card = json.loads((straight / "r1-zero" / "run_card.json").read_text())
+    assert sum(each) == card["flops"]
+    config = dataclasses.replace(TINY.r1_zero, operations=sum(each[:3]) - 1)
+    preset = dataclasses.replace(TINY, r1_zero=config)
+    out = stages.run("r1-zero", preset, out=tmp_path / "run", upstream=upstream)
+    seen = trace.read_metrics(out / "metrics.jsonl")
+    assert [line["accuracy"] for line in seen] == [line["accuracy"] for line in lines[:3]]
+    assert {t.step for t in trace.read(out / "traces.jsonl")} == {0, 2}  # the last one's, too
+    found = json.loads((out / "run_card.json").read_text())
+    assert found["flops"] == sum(each[:3]) >= config.operations > sum(each[:2])
+    again = tmp_path / "again"
+    for _ in range(3):  # a step a session
+        stages.run("r1-zero", preset, out=again, upstream=upstream, stop_after=1)
+    assert runs.checksum(again / "checkpoint") == runs.checksum(out / "checkpoint")
+    with pytest.raises(ValueError, match="operations=-1: expected at least 0"):
+        dataclasses.replace(config, operations=-1)
 
 
 def test_a_card_names_the_precision_that_was_computed_in(tmp_path, upstream, monkeypatch):
