@@ -34,6 +34,10 @@ class Maker:
         """As `trainers.Trainer`: never before its last step."""
         return False
 
+    def expected(self, done: int) -> int:
+        """As `trainers.Trainer`: all of its steps."""
+        return self.steps
+
     def state(self) -> dict:
         """Return what was made so far."""
         return {"made": json.dumps(self.made)}

@@ -53,6 +53,10 @@ class RewardModels:
         """As `trainers.Trainer`: never before its last step."""
         return False
 
+    def expected(self, done: int) -> int:
+        """As `trainers.Trainer`: all of its steps."""
+        return self.steps
+
     def step(self, number: int):
         """Take a step of one of the models."""
         c, started = self.config, time.perf_counter()

@@ -172,7 +172,7 @@ def _train(out, work, config, identity, state, on_step, stop_after) -> float | N
             if number + 1 == work.forks_at:
                 save(number, TRUNK)
             if on_step is not None:
-                on_step(line, steps)
+                on_step(line, number + 1 if last else work.expected(number + 1))
             if last:
                 break
             if pause:

@@ -82,6 +82,10 @@ class Trainer:
         """Whether the run ends here, be it before its last step."""
         return False
 
+    def expected(self, done: int) -> int:
+        """Return how many steps the run will have, as it looks after so many."""
+        return self.steps
+
     def leave(self, out: Path, preset: Preset) -> dict:
         """Write checkpoint and evaluation; return checksum and size."""
         models.save(self.model, out / "checkpoint", torch.bfloat16)
@@ -216,6 +220,11 @@ class Reinforce(Trainer):
     def ended(self) -> bool:
         """As Trainer: when its operations are spent."""
         return 0 < self.config.operations <= self.spent
+
+    def expected(self, done: int) -> int:
+        """As Trainer: as many as the operations allow at the cost of a step so far."""
+        allowed = self.config.operations * done / self.spent if self.spent else 0
+        return min(self.steps, max(done + 1, round(allowed))) if allowed else self.steps
 
     def state(self) -> dict:
         """As Trainer, with the reference and what is spent."""

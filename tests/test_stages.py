@@ -182,7 +182,13 @@ def test_a_run_ends_when_its_operations_are_spent(tmp_path, straight, upstream):
     assert sum(each) == card["flops"]
     config = dataclasses.replace(TINY.r1_zero, operations=sum(each[:3]) - 1)
     preset = dataclasses.replace(TINY, r1_zero=config)
-    out = stages.run("r1-zero", preset, out=tmp_path / "run", upstream=upstream)
+    told = []
+    out = stages.run(
+        "r1-zero", preset, out=tmp_path / "run", upstream=upstream,
+        on_step=lambda line, steps: told.append((line["step"] + 1, steps)),
+    )  # fmt: skip
+    assert [done for done, _ in told] == [1, 2, 3] and told[-1] == (3, 3)
+    assert all(done < steps <= 5 for done, steps in told[:-1])
     seen = trace.read_metrics(out / "metrics.jsonl")
     assert [line["accuracy"] for line in seen] == [line["accuracy"] for line in lines[:3]]
     assert {t.step for t in trace.read(out / "traces.jsonl")} == {0, 2}  # the last one's, too

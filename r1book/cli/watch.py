@@ -73,8 +73,10 @@ class Watch:
 
     def __call__(self, line: dict, steps: int) -> None:
         now = time.perf_counter()
+        self.steps = self.bar.total = (
+            steps  # a run that ends by its operations learns it as it goes
+        )
         if not self.taken:  # only now is it known that there is nothing to refuse
-            self.steps = self.bar.total = steps
             self._say(self.title.format(steps))
         self.taken.append(now - self._at if self._at else line["seconds"])
         self._at, self.done = now, line["step"] + 1
