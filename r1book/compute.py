@@ -1,8 +1,8 @@
 """What did a checkpoint cost, alone and with those before it? Tokens and operations.
 
 Read from run cards. A forward pass is counted as 2 operations a parameter and token, forward and
-backward as 6; attention (a tenth more at these lengths) and evaluation are left out. Leaves out
-seconds (`forecast.py`): they depend on the machine.
+backward as 6; attention (a tenth more at these lengths), evaluation and the passes of reward models
+are not counted. Leaves out seconds (`forecast.py`): they depend on the machine.
 """
 
 from collections.abc import Iterable, Mapping
@@ -76,19 +76,3 @@ def of_step(line: Mapping, parameters: int, beside: int = 0) -> int:
     """
     sampled, learnt = (line[k] + line["prompt_tokens"] for k in ("tokens", "trained_tokens"))
     return parameters * (2 * sampled + 6 * learnt) + 2 * beside * learnt
-
-
-def steps_for(flops: float, lines: Iterable[Mapping], parameters: int) -> int:
-    """Return how many steps of RL like these cost `flops`, at least one.
-
-    lines: metrics of such steps, with tokens, trained_tokens and prompt_tokens. Raises ValueError
-    without any. Taught in notebook 08.
-
-    >>> line = {"tokens": 60, "trained_tokens": 30, "prompt_tokens": 5}
-    >>> steps_for(34_000, [line], 10)
-    10
-    """
-    each = [of_step(line, parameters) for line in lines]
-    if not each:
-        raise ValueError("no steps: give the metrics of at least one step of RL")
-    return max(1, round(flops / (sum(each) / len(each))))

@@ -14,29 +14,16 @@ from pathlib import Path
 
 from r1book import curate, models, preference, problems, runs, sets, trace
 from r1book.config import CurateConfig, MakeConfig, Preset
+from r1book.work import Work
 
 
-class Maker:
+class Maker(Work):
     """What makes data, batch by batch: plain values that grow. `parameters()` is the size of the
     model that is sampled."""
-
-    forks_at = None
 
     def __init__(self, config, seed: int):
         self.config, self.seed, self.steps = config, seed, config.steps
         self.made: list[dict] = []
-
-    def beside(self) -> int:
-        """As `trainers.Trainer`: nothing is trained."""
-        return 0
-
-    def ended(self) -> bool:
-        """As `trainers.Trainer`: never before its last step."""
-        return False
-
-    def expected(self, done: int) -> int:
-        """As `trainers.Trainer`: all of its steps."""
-        return self.steps
 
     def state(self) -> dict:
         """Return what was made so far."""

@@ -12,13 +12,12 @@ import torch
 
 from r1book import models, preference, runs, sets, sft, trace
 from r1book.config import Preset, SFTConfig
+from r1book.work import Work
 
 
-class RewardModels:
+class RewardModels(Work):
     """The reward models of `preference.KINDS`, one after the other, each on a copy of the
     policy."""
-
-    forks_at = None
 
     def __init__(self, config: SFTConfig, seed: int, source: Path, data: Path):
         self.config, self.seed = config, seed
@@ -44,18 +43,6 @@ class RewardModels:
     def parameters(self) -> int:
         """Return the size of one model: a step trains one."""
         return models.parameters(self.models[0])
-
-    def beside(self) -> int:
-        """As `trainers.Trainer`: nothing."""
-        return 0
-
-    def ended(self) -> bool:
-        """As `trainers.Trainer`: never before its last step."""
-        return False
-
-    def expected(self, done: int) -> int:
-        """As `trainers.Trainer`: all of its steps."""
-        return self.steps
 
     def step(self, number: int):
         """Take a step of one of the models."""

@@ -42,15 +42,12 @@ from r1book.config import (
     ScenarioConfig,
     SFTConfig,
 )
+from r1book.work import Work
 from r1book.world import corpus
 
 
-class Trainer:
+class Trainer(Work):
     """A model that is trained, with its optimisers."""
-
-    forks_at: int | None = None
-    steps: int
-    seed: int
 
     def __init__(self, config, seed: int, model, tokenizer, optimizers: list):
         self.config, self.seed = config, seed
@@ -72,19 +69,6 @@ class Trainer:
     def parameters(self) -> int:
         """Return the size of the model."""
         return models.parameters(self.model)
-
-    def beside(self) -> int:
-        """Return the size of what only grades, a reference or a teacher: each trained token passes
-        through it once."""
-        return 0
-
-    def ended(self) -> bool:
-        """Whether the run ends here, be it before its last step."""
-        return False
-
-    def expected(self, done: int) -> int:
-        """Return how many steps the run will have, as it looks after so many."""
-        return self.steps
 
     def leave(self, out: Path, preset: Preset) -> dict:
         """Write checkpoint and evaluation; return checksum and size."""
@@ -352,14 +336,9 @@ class OnPolicy(Reinforce):
     def take(self, number: int) -> rl.Step:
         """Let the student answer, the teacher grade, and update the student."""
         return onpolicy.step(
-            self.model,
-            self.teacher,
-            self.tokenizer,
-            self.optimizers,
-            self.config,
-            self.seed,
+            self.model, self.teacher, self.tokenizer, self.optimizers, self.config, self.seed,
             number,
-        )
+        )  # fmt: skip
 
     def beside(self) -> int:
         """As Trainer: the teacher."""

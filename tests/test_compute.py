@@ -31,10 +31,7 @@ def test_a_distilled_model_costs_its_teacher_too():
     assert all(STAGES[name].needs for name in stages)
 
 
-def test_a_budget_of_one_step_is_one_step_whatever_it_costs():
-    line = {"tokens": 100, "trained_tokens": 100, "prompt_tokens": 0}
-    assert compute.steps_for(800.0, [line], 1) == 1
-    assert compute.steps_for(8_000.0, [line], 1) == 10
-    assert compute.steps_for(1.0, [line], 1) == 1
-    with pytest.raises(ValueError, match="no steps"):
-        compute.steps_for(1.0, [], 1)
+def test_a_step_counts_what_was_sampled_learnt_and_read_beside_it():
+    line = {"tokens": 100, "trained_tokens": 80, "prompt_tokens": 20}
+    assert compute.of_step(line, 10) == 10 * (2 * 120 + 6 * 100)
+    assert compute.of_step(line, 10, beside=7) == 10 * (2 * 120 + 6 * 100) + 2 * 7 * 100

@@ -73,9 +73,8 @@ class Watch:
 
     def __call__(self, line: dict, steps: int) -> None:
         now = time.perf_counter()
-        self.steps = self.bar.total = (
-            steps  # a run that ends by its operations learns it as it goes
-        )
+        # a run that ends by its operations learns their number as it goes
+        self.steps = self.bar.total = steps
         if not self.taken:  # only now is it known that there is nothing to refuse
             self._say(self.title.format(steps))
         self.taken.append(now - self._at if self._at else line["seconds"])
