@@ -137,6 +137,61 @@ def token_budget(
     return framed(ipywidgets.VBox([tokens, which, said, shown, picture]))
 
 
+def bet(offers: Mapping[str, Mapping[str, float]], *, most: int = 10) -> ipywidgets.VBox:
+    """Stakes on comparisons that were measured: hidden until the button closes all of them.
+
+    offers: {question: {one side: its share right, the other: its share}}. A chip on a side wins the
+    points (100 times the share) by which that side leads, and loses them where it trails; most:
+    chips that a question takes. Raises ValueError for no question, one that has not two sides, or a
+    share outside 0 … 1.
+
+    Taught in notebook 08.
+    """
+    if not offers:
+        raise ValueError("nothing to bet on: give {question: {side: share right}}")
+    for question, sides in offers.items():
+        if len(sides) != 2 or not all(0 <= share <= 1 for share in sides.values()):
+            raise ValueError(f"{question}: got {dict(sides)}; expected two sides, shares in 0 … 1")
+    sliders, rows, said = {}, [], ipywidgets.HTML(layout={"height": "9em", "overflow": "auto"})
+    for question, (left, right) in offers.items():
+        sliders[question] = ipywidgets.IntSlider(
+            min=-most, max=most, readout=False, layout={"width": "24em"}
+        )
+        label = ipywidgets.HTML(escape(question), layout={"width": "26em"})
+        ends = [ipywidgets.HTML(escape(side)) for side in (left, right)]
+        rows.append(ipywidgets.HBox([label, ends[0], sliders[question], ends[1]]))
+
+    def staked(question: str) -> tuple[int, str, str]:
+        (left, right), chips = offers[question], sliders[question].value
+        return (abs(chips), left, right) if chips < 0 else (chips, right, left)
+
+    def told(_=None) -> None:
+        each = [staked(question) for question in offers]
+        chips = [f"{count} on {side}" if count else "none" for count, side, _ in each]
+        said.value = escape("Chips: " + "; ".join(chips))
+
+    def reveal(_) -> None:
+        lines, total = [], 0.0
+        for question, shares in offers.items():
+            chips, mine, other = staked(question)
+            won = 100 * chips * (shares[mine] - shares[other])
+            total += won
+            sides = ", ".join(f"{side} {share:.3f}" for side, share in shares.items())
+            stake = f"{chips} on {mine}: {won:+.0f}" if chips else "no chips: 0"
+            lines.append(f"{question}: {sides}; {stake}")
+        lines.append(f"In all {total:+.0f}.")
+        said.value = "<br>".join(map(escape, lines))
+        for control in (*sliders.values(), button):
+            control.disabled = True
+
+    button = ipywidgets.Button(description="Bets are closed: reveal", layout={"width": "16em"})
+    button.on_click(reveal)
+    for slider in sliders.values():
+        slider.observe(told, names="value")
+    told()
+    return framed(ipywidgets.VBox([*rows, button, said]))
+
+
 _LOOK = {
     "t": "font-style: italic",
     "a": "font-weight: bold; border-bottom: 2px solid",

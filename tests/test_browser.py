@@ -87,6 +87,9 @@ def judge(text):
 widgets.reward_playground(
     {"right": f"<think> hm </think> <answer> {sum_.answer} </answer>", "empty": ""}, judge)
 """,
+    "bet": """
+widgets.bet({"puzzles": {"RL": 0.25, "copying": 0.4}, "sums": {"RL": 0.2, "copying": 0.1}})
+""",
     "group": """
 widgets.group_microscope(
     [["<think>", "7", "</think>"], ["等等"]], [2.0, 1.0],
@@ -314,3 +317,14 @@ def test_a_reward_is_moved(view):
     said, picture = view.text(), view.pictures()
     view.slide(1, Keys.ARROW_LEFT)
     view.wait(lambda: view.text() != said and view.pictures() != picture, "recoloured")
+
+
+@widget("bet")
+def test_a_bet_is_placed_and_revealed(view):
+    view.shoot()
+    view.slide(0, Keys.ARROW_RIGHT, Keys.ARROW_RIGHT)
+    view.wait(lambda: "2 on copying; none" in view.text(), "staked")
+    assert "0.400" not in view.text()
+    view.button("reveal").click()
+    view.wait(lambda: "2 on copying: +30" in view.text() and "In all +30." in view.text(), "paid")
+    view.shoot("-revealed")

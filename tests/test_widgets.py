@@ -94,3 +94,45 @@ def test_the_playground_judges_every_edit():
 def test_the_playground_judges_an_empty_text_too():
     view = widgets.reward_playground({"empty": ""}, lambda text: [("format", 0.0, "no tags")])
     assert "no tags" in view.children[2].value
+
+
+OFFERS = {"sums": {"RL": 0.2, "copying": 0.25}, "puzzles": {"RL": 0.5, "copying": 0.4}}
+
+
+def opened(view):
+    """Return the sliders, the button and the text of a bet."""
+    *rows, button, said, _ = view.children
+    return [row.children[2] for row in rows], button, said
+
+
+def test_a_bet_hides_what_was_measured_until_it_is_closed():
+    (sums, puzzles), button, said = opened(widgets.bet(OFFERS))
+    assert said.value == "Chips: none; none"
+    sums.value, puzzles.value = -3, 10
+    assert said.value == "Chips: 3 on RL; 10 on copying"
+    button.click()
+    lines = said.value.split("<br>")
+    assert lines[0] == "sums: RL 0.200, copying 0.250; 3 on RL: -15"
+    assert lines[1] == "puzzles: RL 0.500, copying 0.400; 10 on copying: -100"
+    assert lines[2] == "In all -115." and sums.disabled and button.disabled
+
+
+def test_a_bet_on_the_leading_side_wins_and_none_wins_nothing():
+    (sums, _), button, said = opened(widgets.bet(OFFERS))
+    sums.value = 4
+    button.click()
+    assert "4 on copying: +20" in said.value and "no chips: 0" in said.value
+    assert said.value.endswith("In all +20.")
+
+
+@pytest.mark.parametrize(
+    ("offers", "says"),
+    [
+        ({}, "nothing to bet on"),
+        ({"one": {"RL": 0.2}}, "two sides"),
+        ({"odd": {"RL": 20, "copying": 0.3}}, "shares in 0"),
+    ],
+)
+def test_what_cannot_be_bet_on_is_said(offers, says):
+    with pytest.raises(ValueError, match=says):
+        widgets.bet(offers)
