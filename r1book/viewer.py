@@ -12,12 +12,15 @@ import json
 import re
 import textwrap
 from collections.abc import Mapping, Sequence
+from functools import cache
 from html import escape
+from pathlib import Path
 
 from r1book.measure import outcome
 from r1book.trace import Trace
 from r1book.words import REFLECTION_PATTERN, think_span, words
 
+FONT = Path(__file__).resolve().parent.parent / "data" / "fonts" / "r1book-cjk.woff"
 PAGE = 50
 """Traces listed at once: ten thousand rows would make a browser crawl."""
 
@@ -27,6 +30,16 @@ _TAG = re.compile(r"</?(?:think|answer)>")
 _HIDDEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]"
 )
+
+
+@cache
+def font_face() -> str:
+    """CSS by which any machine can show the Chinese words of this world, as 'r1book CJK'."""
+    font = base64.b64encode(FONT.read_bytes()).decode()
+    return (
+        "@font-face { font-family: 'r1book CJK'; "
+        f"src: url(data:font/woff;base64,{font}) format('woff'); }}"
+    )
 
 
 def visible(text: str) -> str:
@@ -155,8 +168,11 @@ def html(
     data = _embed({"rows": rows, "problems": list(table), "steps": steps, "page": PAGE})
     digest = base64.b64encode(hashlib.sha256(_SCRIPT.encode()).digest()).decode()
     # replaced in one pass: a title or a text that holds a marker stays what it is
-    values = {"TITLE": escape(visible(title)), "DATA": data, "SCRIPT": _SCRIPT, "HASH": digest}
-    return re.sub("%(TITLE|DATA|SCRIPT|HASH)%", lambda m: values[m.group(1)], _PAGE)
+    values = {
+        "TITLE": escape(visible(title)), "DATA": data, "SCRIPT": _SCRIPT, "HASH": digest,
+        "FONT": font_face(),
+    }  # fmt: skip
+    return re.sub("%(TITLE|DATA|SCRIPT|HASH|FONT)%", lambda m: values[m.group(1)], _PAGE)
 
 
 _SCRIPT = """
@@ -270,12 +286,15 @@ if (found.length) show(found[0], get("list").querySelector("button"));
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy"
- content="default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-%HASH%'">
+ content="default-src 'none'; style-src 'unsafe-inline'; font-src data:;
+ script-src 'sha256-%HASH%'">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>%TITLE%</title>
 <style>
+%FONT%
 :root { color-scheme: light dark; }
-body { font: 15px/1.5 system-ui, sans-serif; margin: 0 auto; padding: 1rem; max-width: 90rem; }
+body { font: 15px/1.5 system-ui, sans-serif, 'r1book CJK'; margin: 0 auto; padding: 1rem;
+  max-width: 90rem; }
 h1 { font-size: 1.3rem; } h2 { font-size: 1.1rem; } h3 { font-size: 1rem; margin: 1rem 0 .2rem; }
 .filters { display: flex; flex-wrap: wrap; gap: .6rem; } label { display: grid; font-size: .85rem; }
 main { display: grid; grid-template-columns: minmax(16rem, 1fr) 2fr; gap: 1.5rem; }
@@ -286,8 +305,9 @@ li button { width: 100%; text-align: left; padding: .3rem .5rem; margin: 1px 0; 
 li button[aria-current] { border-left: .5rem solid; font-weight: bold; }
 .question { display: block; font-weight: normal; overflow-wrap: anywhere; }
 :focus-visible { outline: 3px solid Highlight; outline-offset: 1px; }
-pre { white-space: pre-wrap; overflow-wrap: anywhere; border: 1px solid; padding: .6rem;
-  margin: 0; max-height: 70vh; overflow-y: auto; unicode-bidi: isolate; }
+pre { font-family: monospace, 'r1book CJK'; white-space: pre-wrap; overflow-wrap: anywhere;
+  border: 1px solid; padding: .6rem; margin: 0; max-height: 70vh; overflow-y: auto;
+  unicode-bidi: isolate; }
 .m-t { font-style: italic; } .m-a { font-weight: bold; border-bottom: 2px solid; }
 .m-g { font-size: .8em; border: 1px solid; border-radius: 3px; padding: 0 .2em; }
 .m-r { background: #f0e442; color: #000; outline: 1px solid #000; }

@@ -5,29 +5,22 @@ in the notebooks. What has to compute (advantages, samples) comes in as a functi
 Left out: how figures are drawn (`plots.py`, `plots_group.py`), how the values were made.
 """
 
-import base64
 import html
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from html import escape
-from pathlib import Path
 
 import ipywidgets
 
 from r1book import plots_group, viewer
 
-FONT = Path(__file__).resolve().parent.parent / "data" / "fonts" / "r1book-cjk.woff"
-
 
 @cache
 def _style() -> str:
     """CSS by which any machine can show the Chinese words of this world."""
-    font = base64.b64encode(FONT.read_bytes()).decode()
     rules = ".r1book, .r1book select, .r1book input, .r1book textarea, .r1book .widget-html-content"
     return (
-        f"<style>@font-face {{ font-family: 'r1book CJK'; "
-        f"src: url(data:font/woff;base64,{font}) format('woff'); }}\n"
-        f"{rules} "
+        f"<style>{viewer.font_face()}\n{rules} "
         "{ font-family: var(--jp-ui-font-family, sans-serif), 'r1book CJK' !important; }\n"
         ".r1book pre { font-family: var(--jp-code-font-family, monospace), 'r1book CJK' "
         "!important; }</style>"
@@ -152,7 +145,9 @@ def bet(offers: Mapping[str, Mapping[str, float]], *, most: int = 10) -> ipywidg
     for question, sides in offers.items():
         if len(sides) != 2 or not all(0 <= share <= 1 for share in sides.values()):
             raise ValueError(f"{question}: got {dict(sides)}; expected two sides, shares in 0 … 1")
-    sliders, rows, said = {}, [], ipywidgets.HTML(layout={"height": "9em", "overflow": "auto"})
+    sliders, rows = {}, []
+    height = {"height": f"{30 * (len(offers) + 1)}px", "overflow": "auto"}
+    said = ipywidgets.HTML(layout=height)
     for question, (left, right) in offers.items():
         sliders[question] = ipywidgets.IntSlider(
             min=-most, max=most, readout=False, layout={"width": "24em"}

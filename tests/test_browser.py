@@ -37,6 +37,8 @@ from selenium.webdriver.common.by import By  # noqa: E402
 from selenium.webdriver.common.keys import Keys  # noqa: E402
 from selenium.webdriver.support.ui import Select, WebDriverWait  # noqa: E402
 
+from r1book import viewer, widgets_traces  # noqa: E402
+
 HOSTILE = "<img src=x onerror=window.hacked=1><script>window.hacked=1</script> \u202eevil"
 START = f"""
 from r1book import evaluate, fork, measure, models, plots_budget, problems, rewards, widgets
@@ -328,3 +330,15 @@ def test_a_bet_is_placed_and_revealed(view):
     view.button("reveal").click()
     view.wait(lambda: "2 on copying: +30" in view.text() and "In all +30." in view.text(), "paid")
     view.shoot("-revealed")
+
+
+def test_a_page_of_traces_shows_chinese_on_any_machine(browser, tmp_path):
+    """Last of all: it leaves JupyterLab."""
+    text = "<think> 等等, 三 加 四 是 七 </think> <answer> 7 </answer>"
+    page = tmp_path / "traces.html"
+    page.write_text(viewer.html(widgets_traces.foreign([text], text), "痕迹"), encoding="utf-8")
+    browser.get(page.as_uri())
+    assert "三 加 四" in browser.find_element(By.TAG_NAME, "article").text
+    fonts = "return document.fonts.ready.then(() => [...document.fonts].map(f => f.status))"
+    assert browser.execute_script(fonts) == ["loaded"]  # parsed, and let in by the page's policy
+    browser.save_screenshot(str(SHOTS / "page.png"))
