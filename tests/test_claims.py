@@ -281,6 +281,21 @@ def test_two_processes_share_a_queue(tmp_path):
     assert len(list(out.glob("*/run_card.json"))) == 4
 
 
+def test_what_is_recorded_is_kept_where_it_is_and_what_no_arm_takes_goes(tmp_path, monkeypatch):
+    (tmp_path / "c.yaml").write_text(TINY)
+    book, basis = claims.load(tmp_path / "c.yaml"), config.preset("laptop")
+    queue = Queue(book, basis, tmp_path / "none", tmp_path / "kept")
+    mine, other = tmp_path / "kept" / queue.name(book.arms["zero"], 1), tmp_path / "kept" / "old-1"
+    for folder in (mine, other):
+        folder.mkdir(parents=True)
+        for name in ("eval.json", "run_card.json"):
+            (folder / name).write_text("{}")
+    monkeypatch.chdir(tmp_path)
+    queue.keep(Path("kept"))  # the same folder by another name, as from the command line
+    assert sorted(p.name for p in mine.iterdir()) == ["eval.json", "run_card.json"]
+    assert not other.exists()
+
+
 def test_a_base_waits_for_the_trunk_that_another_process_trains(tmp_path):
     (tmp_path / "c.yaml").write_text(GRID)
     book = claims.load(tmp_path / "c.yaml")

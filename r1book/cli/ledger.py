@@ -219,7 +219,7 @@ class Queue:
                     old.unlink()
             for file in files:
                 path, to = self.found(arm, seed, file), place / self.name(arm, seed) / file
-                if path is not None and path != to:
+                if path is not None and path.resolve() != to.resolve():
                     to.parent.mkdir(parents=True, exist_ok=True)
                     shutil.copy(path, to)
             needed = {source for other in every for _, source in other.start}
