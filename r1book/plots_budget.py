@@ -3,6 +3,7 @@
 Plain values in, a `Figure` out, as in `plots.py`. Left out: how answers are cut (`budget.py`).
 """
 
+import math
 from collections.abc import Mapping
 
 from matplotlib.figure import Figure
@@ -57,8 +58,8 @@ def bought(
     ylabel: str = "share right",
     caption: str = "",
 ) -> Figure:
-    """What training buys: {title: {label: {cost: intervals.Interval}}}, panels side by side, costs
-    on a logarithmic axis. Points of a label are joined.
+    """What training buys: {title: {label: {cost: intervals.Interval}}}, panels two in a row, costs
+    on a logarithmic axis. Points of a label are joined, and look alike in all panels.
 
     Raises ValueError for nothing to draw, or a cost that is not above 0. Taught in notebook 08.
     """
@@ -67,24 +68,28 @@ def bought(
         raise ValueError("nothing to draw: give {title: {label: {cost: interval}}} with values")
     if odd := [cost for points in lines for cost in points if not cost > 0]:
         raise ValueError(f"a cost of {odd[0]}: expected more than 0, the axis is logarithmic")
-    figure = Chart(figsize=(5.2 * len(panels), 4.2), layout="constrained")
-    top = 1.25 * max(point.high for points in lines for point in points.values())
-    for axes, (title, series) in zip(figure.subplots(1, len(panels), squeeze=False)[0],
-                                     panels.items(), strict=True):  # fmt: skip
-        for i, (label, points) in enumerate(series.items()):
-            _line(axes, points, i, label)
+    columns, rows = min(2, len(panels)), math.ceil(len(panels) / 2)
+    labels = list(dict.fromkeys(label for series in panels.values() for label in series))
+    figure = Chart(figsize=(1 + 4.2 * columns, 1 + 3.2 * rows), layout="constrained")
+    top = 1.1 * max(point.high for points in lines for point in points.values())
+    grid, keys = figure.subplots(rows, columns, squeeze=False).flat, {}
+    for axes, (title, series) in zip(grid, panels.items(), strict=False):
+        for label, points in series.items():
+            keys[label] = _line(axes, points, labels.index(label), label)
         axes.set(title=title, xlabel=xlabel, ylabel=ylabel, xscale="log", ylim=(0, min(top, 1.1)))
         axes.grid(alpha=0.3)
-        axes.legend(loc="upper left", fontsize="small")
+    for axes in grid[len(panels) :]:
+        axes.remove()
+    figure.legend(keys.values(), keys, loc="outside upper center", ncols=2, fontsize="small")
     if caption:
         figure.supxlabel(caption, fontsize="small")
     return figure
 
 
-def _line(axes, points: Mapping[float, object], i: int, label: str, apart: float = 1.0) -> None:
+def _line(axes, points: Mapping[float, object], i: int, label: str, apart: float = 1.0):
     x = sorted(points)
     y = [points[b].mean for b in x]
     error = [[y - points[b].low for b, y in zip(x, y, strict=True)],
              [points[b].high - y for b, y in zip(x, y, strict=True)]]  # fmt: skip
     look = {"color": COLOURS[i % 7], "linestyle": DASHES[i % 7], "marker": MARKERS[i % 7]}
-    axes.errorbar([b * apart for b in x], y, yerr=error, capsize=3, label=label, **look)
+    return axes.errorbar([b * apart for b in x], y, yerr=error, capsize=3, label=label, **look)
