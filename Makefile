@@ -29,11 +29,12 @@ export TORCHINDUCTOR_CACHE_DIR ?= $(CURDIR)/.cache/torchinductor
 
 help:
 	@echo "make lab        set up, then open JupyterLab at notebook 00"
-	@echo "make run        set up, then train every stage from the bundled base to R1 into runs/ (resumes if stopped)"
+	@echo "make run        set up, then train every stage from the bundled bases to R1 and both students into runs/ (resumes if stopped)"
 	@echo "make test       set up, then lint, unit tests and every notebook, with a table of time and memory"
 	@echo "make notebooks  execute every notebook in place and clean what is committed of it"
 	@echo "make margins    execute every notebook with ten seeds: how far is each claim from failing? (an hour)"
-	@echo "make recorded   make anew what data/ ships: base, recorded runs, README (hours; resumes)"
+	@echo "make recorded   make anew the models, sets, runs and stage table that data/ ships (two hours; resumes)"
+	@echo "make chain      the stages after R1-Zero alone, and the table of stages"
 	@echo "make variants   the stage graph with one edge rewired, four times, recorded (20 minutes)"
 	@echo "make claims     train what the ledger of claims needs, then judge (hours; resumes)"
 	@echo "make bench      run benchmarks/*.py into data/benchmarks/ and README's table (two hours, idle machine)"
@@ -87,7 +88,7 @@ endif
 margins: $(READY)
 	$(PY) tests/notebook_margins.py --out data/margins.json $(NOTEBOOKS)
 
-# Everything that data/ ships, made anew: about two hours on two cores, each run continued where it stopped.
+# Models, sets, recorded runs and the stage table, made anew: about two hours on two cores, each run continued where it stopped.
 SEEDS ?= 0 1 2
 # After R1-Zero, each from what is bundled of those before: in their order.
 CHAIN := chat cold-start-data cold-start reasoning-rl rejection-sampling sft-800k preferences reward-models \
@@ -135,8 +136,9 @@ variants: $(READY)
 	@for v in popular no-cold-start no-restart language-first; do \
 	$(RECORD) $V/$$v data/variants/$$v || exit 1; done
 
+KIND ?= exploratory
 claims: $(READY)
-	$(PY) -m r1book claims --record data/claims/exploratory.json
+	$(PY) -m r1book claims --record data/claims/$(KIND).json
 
 bench: $(READY)
 ifeq ($(BENCHMARKS),)

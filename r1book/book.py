@@ -21,8 +21,8 @@ SMOOTH = 9
 TOP = {
     "notebooks": "the chapters, with their executed outputs",
     "r1book": "the helper library: each file answers one question",
-    "data": "small shipped things, each with a card",
-    "tests": "one file a room, and the notebooks",
+    "data": "what the book ships: models, sets, recorded runs, tables",
+    "tests": "the library, the command line, the notebooks and what is recorded",
     "benchmarks": "timings, as ratios measured in one run",
     ".ci/run": "what CI runs on a clean machine",
     "Makefile": "the commands",
@@ -122,7 +122,8 @@ def stages(root: Path = ROOT) -> str:
     how = found["how"]
     told = (
         f"{how['split']} split, {how['problems']} problems x {how['samples']} answers, temperature "
-        f"{how['temperature']:g}, one seed: `python -m r1book compare`"
+        f"{how['temperature']:g}, one seed: "
+        "`python -m r1book compare data/models --out stages.json`"
     )
     return f"{comparison.table(found['stages'])}\n\n({told}.)"
 

@@ -107,7 +107,7 @@ def table(measured: Mapping[str, Mapping]) -> str:
 
 
 VARIANTS = {
-    "popular": "as popular summaries order it: SFT of the base on the set, then R1-Zero's RL",
+    "popular": "R1-Zero's RL on Dev3, as the popular order of stages ends",
     "no-cold-start": "no cold start: reasoning RL from the base, then as R1, up to Dev3",
     "no-restart": "no restart: the second SFT goes on from Dev2",
     "language-first": "language reward from the start, in R1-Zero, then as R1, up to Dev3",

@@ -89,7 +89,7 @@ GRAPH = (
     Stage(
         "distillation-data",
         ("reasoning-rl", "chat"),
-        "the set of the second SFT, four times as long: small students need more",
+        "made like the set of the second SFT, four times as much: small students need more",
         "v1 2.3.3, 2.4",
         gives="data",
     ),

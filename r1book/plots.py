@@ -144,7 +144,7 @@ def training_curves(
     _lines(axes[5], metrics, {"grad_norm": "norm"}, "Gradient norm", "norm", log=True)
     shares = {"tied_groups": "groups that tie", "truncated": "answers that are cut"}
     _lines(axes[6], metrics, shares, "Ties and cuts", "share")
-    _lines(axes[7], metrics, {"loss": "loss"}, "Loss (near 0 is normal)", "loss")
+    _lines(axes[7], metrics, {"loss": "loss"}, "Loss (says little)", "loss")
     for i in (0, 6):
         axes[i].set_ylim(-0.03, 1.03)
     return figure

@@ -1,12 +1,12 @@
 """How do the stages hang together, drawn? Boxes for stages, arrows for weights and for data.
 
 Plain values in, a `Figure` out, as in `plots.py`. A stage's first need is where its weights come
-from (a solid arrow), every further one is data for it (a dashed arrow). Left out: what the stages
-do (`stages.py`).
+from (a solid arrow), every further one is data for it (a dashed arrow); what a stage that writes
+data needs, weights do not leave. Left out: what the stages do (`stages.py`).
 """
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
@@ -53,15 +53,21 @@ def stage_graph(
     thick: tuple[str, str] | None = None,
     title: str = "",
     caption: str = "",
+    writes: Collection[str] = (),
 ) -> Figure:
     """The stages as boxes: (name, needs, a few words, whether it is the report's), needs first.
 
-    thick: an arrow (from, to) to stress. What the report does not have has a dashed
-    border. Raises ValueError for an unknown need or an arrow that the graph does not have.
+    thick: an arrow (from, to) to stress. writes: stages that make data and no weights; every arrow
+    into them is dashed. What the report does not have has a dashed border. Raises ValueError for an
+    unknown need or an arrow that the graph does not have.
     Taught in notebook 00.
     """
     at = places([(name, needs) for name, needs, _, _ in graph])
-    arrows = {(need, name): i == 0 for name, needs, *_ in graph for i, need in enumerate(needs)}
+    arrows = {
+        (need, name): i == 0 and name not in writes
+        for name, needs, *_ in graph
+        for i, need in enumerate(needs)
+    }
     if thick is not None and thick not in arrows:
         raise ValueError(f"no arrow from {thick[0]!r} to {thick[1]!r} in this graph")
     columns, lanes = (1 + max(place[i] for place in at.values()) for i in (0, 1))

@@ -81,7 +81,7 @@ REMEDIES = {
     ),
     "healthy": (
         "Go on. The loss says little: with one update a batch it stays near 0 however much is "
-        "learnt. Watch reward, ties and gradient norm."
+        "learnt, or above it where wrong answers are longer. Watch reward, ties and gradient norm."
     ),
     "healthy_copying": (
         "Measure held-out problems: this loss is of texts that were learnt. What is copied often "

@@ -26,7 +26,8 @@ LIBRARIES = ("r1book", "torch", "transformers", "tokenizers", "safetensors", "nu
 
 
 def checksum(path) -> str:
-    """sha256 of a file, or of a folder: names and contents of its files, in the order of names.
+    """sha256 of a file, or of a folder: names and contents of its files, in the order of names,
+    without what Python keeps of compiled modules (`__pycache__`), which every machine has its own.
 
     Raises FileNotFoundError for a missing path or an empty folder. Taught in notebook 00.
     """
@@ -34,7 +35,11 @@ def checksum(path) -> str:
     if path.is_file():
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
-    files = {f.relative_to(path).as_posix(): f for f in path.rglob("*") if f.is_file()}
+    files = {
+        f.relative_to(path).as_posix(): f
+        for f in path.rglob("*")
+        if f.is_file() and f.parent.name != "__pycache__"
+    }
     if not files:
         raise FileNotFoundError(errno.ENOENT, "nothing to take a checksum of", str(path))
     whole = hashlib.sha256()

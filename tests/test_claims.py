@@ -385,3 +385,11 @@ def test_recorded_runs_are_found_by_arm_in_the_order_of_seeds(tmp_path):
     assert claims.recorded(tmp_path, "base") == [{"of": "base-89abcdef"}]
     with pytest.raises(ValueError, match="no recorded wide of arm 'rl'"):
         claims.recorded(tmp_path, "rl", "wide")
+
+
+@pytest.mark.parametrize(("frozen", "other"), [("false", "confirmatory"), ("true", "exploratory")])
+def test_verdicts_of_one_kind_do_not_overwrite_those_of_the_other(tmp_path, frozen, other):
+    (tmp_path / "c.yaml").write_text(TINY.replace("frozen: false", f"frozen: {frozen}"))
+    call = ["claims", "--out", str(tmp_path), "--ledger", str(tmp_path / "c.yaml"), "--runs", "0"]
+    done = CliRunner().invoke(app, [*call, "--record", str(tmp_path / f"{other}.json")])
+    assert done.exit_code == 2 and f"and its verdicts not {other}" in done.output

@@ -50,6 +50,10 @@ def test_every_stage_is_a_box_and_every_need_an_arrow():
     assert len(thick) == 1 and to_hex(thick[0].get_edgecolor()) == COLOURS[1].lower()
     data = sum(a.get_linestyle() not in ("-", "solid") for a in arrows)
     assert data == sum(max(0, len(s.needs) - 1) for s in GRAPH)
+    writes = [s.name for s in GRAPH if s.gives == "data"]
+    arrows = patches(plots_stages.stage_graph(ROWS, writes=writes), FancyArrowPatch)
+    data = sum(a.get_linestyle() not in ("-", "solid") for a in arrows)
+    assert data == sum(len(s.needs) - (s.gives != "data" and bool(s.needs)) for s in GRAPH)
     assert figure._repr_png_().startswith(b"\x89PNG")
 
 

@@ -176,6 +176,7 @@ def test_the_variants_are_rewired_as_they_say():
 def test_the_recorded_verdicts_follow_from_the_recorded_evaluations(tmp_path):
     record = read(ROOT / "data" / "claims", "exploratory.json")
     book = claims.load(ROOT / "data" / "claims" / "claims.yaml")
+    assert record["world"] == runs.checksum(ROOT / "r1book" / "world")
     assert not book.frozen and record["seeds"] == list(book.seeds) == list(SEEDS)
     shipped = ROOT / "data" / "claims" / "runs"
     queue = ledger.Queue(book, config.laptop(), tmp_path, shipped)

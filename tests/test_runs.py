@@ -40,6 +40,9 @@ def test_checksum_of_a_folder_hangs_on_names_and_contents_only(tmp_path):
     for file in ("a", "b", "sub/c"):
         one.update(f"{hashlib.sha256(file[-1].encode()).hexdigest()}  {file}\n".encode())
     assert runs.checksum(tmp_path / "x") == runs.checksum(tmp_path / "y") == one.hexdigest()
+    (tmp_path / "x" / "__pycache__").mkdir()
+    (tmp_path / "x" / "__pycache__" / "a.cpython-311.pyc").write_bytes(b"compiled here, today")
+    assert runs.checksum(tmp_path / "x") == one.hexdigest()
     (tmp_path / "y" / "b").rename(tmp_path / "y" / "d")
     assert runs.checksum(tmp_path / "x") != runs.checksum(tmp_path / "y")
     with pytest.raises(FileNotFoundError, match="nothing to take a checksum of"):

@@ -26,8 +26,9 @@ COMMANDS = {
 }
 
 app = typer.Typer(
-    help="Train R1 from scratch in a miniature world, and look at what came out.",
-    epilog="Exit codes: 0 done, 1 the run failed, 2 bad input. With R1BOOK_TRACEBACK=1 in the "
+    help="Train R1 in a miniature world, and look at what came out.",
+    epilog="Exit codes: 0 done, 1 the run failed or the doctor says stop, 2 bad input, "
+    "130 stopped. With R1BOOK_TRACEBACK=1 in the "
     "environment, an error shows where it comes from.",
     no_args_is_help=True,
     add_completion=False,

@@ -32,7 +32,14 @@ SETS = ",".join(EvalConfig.benchmarks)
 
 def evaluation(
     checkpoint: Checkpoint,
-    on: Annotated[str, typer.Option(metavar="SETS", help="Families, benchmarks.")] = SETS,
+    on: Annotated[
+        str,
+        typer.Option(
+            metavar="SETS",
+            help="Families (math, logic, stem, code, general) or benchmarks (mini-MATH, …), "
+            "with commas.",
+        ),
+    ] = SETS,
     samples: Annotated[int, typer.Option(min=1, help="Answers each.")] = EvalConfig.samples,
     number: Annotated[
         int, typer.Option("--problems", min=1, help="Problems of each set.")
@@ -71,7 +78,10 @@ def evaluation(
 
 def compare(
     place: Annotated[
-        Path, typer.Argument(metavar="DIR", help="Above the run folders of `run all`.")
+        Path,
+        typer.Argument(
+            metavar="DIR", help="Holds the run folders; what it lacks is taken from data/models."
+        ),
     ] = Path("runs"),
     out: Annotated[
         Path | None, typer.Option(metavar="JSON", help="Default: DIR/stages.json.")

@@ -71,7 +71,8 @@ def _bundle(run: Path, given: Path, place: Path) -> None:
 
 def readme(
     check: Annotated[
-        bool, typer.Option("--check", help="Only say whether it is as it is.")
+        bool,
+        typer.Option("--check", help="Change nothing; exit code 2 where README.md is out of date."),
     ] = False,
 ) -> None:
     """Rewrite the generated parts of README.md, and its figure, from code and recorded runs."""

@@ -231,7 +231,7 @@ class Queue:
 
 
 def claims(
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Above the run folders.")] = Path(
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Holds the run folders.")] = Path(
         "runs/claims"
     ),
     ledger: Annotated[
@@ -243,7 +243,7 @@ def claims(
         typer.Option(
             "--set",
             metavar="STAGE.FIELD=VALUE",
-            help="Change the preset of all arms, e.g. in a try.",
+            help="Change the preset of all arms, e.g. for a trial.",
         ),
     ] = None,
     runs_at_most: Annotated[
@@ -280,6 +280,10 @@ def claims(
 
     set_threads()
     book = room.load(ledger or models.DATA / "claims" / "claims.yaml")
+    other = "exploratory" if book.frozen else "confirmatory"
+    if record is not None and record.stem == other:
+        frozen = "frozen" if book.frozen else "not frozen"
+        raise ValueError(f"--record {record}: the ledger is {frozen}, and its verdicts not {other}")
     if unknown := set(arms or []) - set(book.arms):
         raise ValueError(
             f"no arm {', '.join(sorted(unknown))} in the ledger; it has {', '.join(book.arms)}"
@@ -306,7 +310,8 @@ def claims(
     trace.write_json(
         record,
         {
-            "command": "python -m r1book claims", "git": runs.git_state(), **runs.machine(),
+            "command": "python -m r1book claims --runs 0",
+            "git": runs.git_state(), **runs.machine(),
             "frozen": book.frozen, "seeds": book.seeds, "world": queue.world, "claims": claimed,
         },
     )  # fmt: skip

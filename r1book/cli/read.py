@@ -138,7 +138,7 @@ def traces(
         bool | None, typer.Option("--right/--wrong", help="Only right, or only wrong answers.")
     ] = None,
     limit: Annotated[
-        int | None, typer.Option(min=1, help="At most so many: 5, on a page 2000.")
+        int | None, typer.Option(min=1, help="At most this many (default 5; 2000 with --html).")
     ] = None,
     html: Annotated[
         Path | None, typer.Option(metavar="OUT.html", help="Write a page for a browser instead.")

@@ -17,8 +17,10 @@ RUN_ENDS = {
 }
 """Words in errors of torch that are no bugs -> what to do."""
 
-Seed = Annotated[int, typer.Option(help="Of everything random.")]
-Split = Annotated[str, typer.Option(help="train, dev, test or heldout (the last two: results).")]
+Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
+Split = Annotated[
+    str, typer.Option(help="train, dev, test or heldout (the last two for final results only).")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Limit = Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")]
 Temperature = Annotated[float, typer.Option(min=0, help="0: always the likeliest token.")]

@@ -44,15 +44,17 @@ def run(
     seed: Seed = 0,
     out: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="The run folder (default runs/STAGE); of all: above it."),
+        typer.Option(
+            metavar="DIR", help="The run folder (default runs/STAGE); with all: the one above."
+        ),
     ] = None,
     source: Annotated[
         list[str] | None,
         typer.Option(
             "--from",
             metavar="[STAGE=]FOLDER",
-            help="Start here, not from what is bundled. STAGE= names which need this is (default: "
-            "the first), and allows a folder of another stage: the edge is rewired.",
+            help="Start here, not from what is bundled. STAGE= says for which needed stage "
+            "it stands (default: the first); then it may be of another stage, which rewires that edge.",
         ),
     ] = None,
     changes: Annotated[
@@ -60,18 +62,18 @@ def run(
         typer.Option(
             "--set",
             metavar="FIELD=VALUE",
-            help="Change a setting: steps=20, or evaluation.problems=20; of all: r1-zero.steps=20. "
-            "Repeatable.",
+            help="Change a setting: steps=20, or evaluation.problems=20; with all: "
+            "r1-zero.steps=20. Repeatable.",
         ),
     ] = None,
     stop_after: Annotated[
         int | None, typer.Option(min=1, help="Stop after so many steps; continue later.")
     ] = None,
     to: Annotated[
-        str | None, typer.Option(metavar="STAGE", help="Of all: end with this stage.")
+        str | None, typer.Option(metavar="STAGE", help="With all: end with this stage.")
     ] = None,
     retrain_base: Annotated[
-        bool, typer.Option("--retrain-base", help="Of all: train the bases, too.")
+        bool, typer.Option("--retrain-base", help="With all: train the bases, too.")
     ] = False,
 ) -> None:
     """Train a stage into a folder, or all stages.
