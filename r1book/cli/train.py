@@ -54,7 +54,8 @@ def run(
             "--from",
             metavar="[STAGE=]FOLDER",
             help="Start here, not from what is bundled. STAGE= says for which needed stage "
-            "it stands (default: the first); then it may be of another stage, which rewires that edge.",
+            "it stands (default: the first); then it may be of another stage, which rewires that "
+            "edge.",
         ),
     ] = None,
     changes: Annotated[
