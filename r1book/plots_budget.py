@@ -22,7 +22,8 @@ def shares(
     unit: str = "tokens",
 ) -> Figure:
     """One line with 95 % intervals a label: {label: {budget: intervals.Interval}}, the budget in
-    tokens, or in other units where `xlabel` and `unit` say so.
+    tokens, or in other units where `xlabel` and `unit` say so. A number instead of an interval, of
+    a single model say, is a point without one.
 
     here: a budget to mark, with the shares at it written out. Raises ValueError for nothing to
     draw, or a marked budget that no line has. Taught in notebook 00.
@@ -35,7 +36,7 @@ def shares(
     figure = Chart(figsize=(8, 4), layout="constrained")
     axes = figure.subplots()
     for i, (label, points) in enumerate(series.items()):
-        said = f"{label}: {points[here].mean:.2f}" if here in points else label
+        said = f"{label}: {_ends(points[here])[0]:.2f}" if here in points else label
         # lines a little apart, so that intervals at the same budget do not hide each other
         _line(axes, points, i, said, apart=1.025 ** (i - (len(series) - 1) / 2))
     if here is not None:
@@ -58,8 +59,8 @@ def bought(
     ylabel: str = "share right",
     caption: str = "",
 ) -> Figure:
-    """What training buys: {title: {label: {cost: intervals.Interval}}}, panels two in a row, costs
-    on a logarithmic axis. Points of a label are joined, and look alike in all panels.
+    """What training buys: {title: {label: {cost: number or intervals.Interval}}}, panels two in a
+    row, costs on a logarithmic axis. Points of a label are joined, and look alike in all panels.
 
     Raises ValueError for nothing to draw, or a cost that is not above 0. Taught in notebook 08.
     """
@@ -71,7 +72,7 @@ def bought(
     columns, rows = min(2, len(panels)), math.ceil(len(panels) / 2)
     labels = list(dict.fromkeys(label for series in panels.values() for label in series))
     figure = Chart(figsize=(1 + 4.2 * columns, 1 + 3.2 * rows), layout="constrained")
-    top = 1.1 * max(point.high for points in lines for point in points.values())
+    top = 1.1 * max(_ends(point)[2] for points in lines for point in points.values())
     grid, keys = figure.subplots(rows, columns, squeeze=False).flat, {}
     for axes, (title, series) in zip(grid, panels.items(), strict=False):
         for label, points in series.items():
@@ -88,8 +89,13 @@ def bought(
 
 def _line(axes, points: Mapping[float, object], i: int, label: str, apart: float = 1.0):
     x = sorted(points)
-    y = [points[b].mean for b in x]
-    error = [[y - points[b].low for b, y in zip(x, y, strict=True)],
-             [points[b].high - y for b, y in zip(x, y, strict=True)]]  # fmt: skip
+    mean, low, high = zip(*(_ends(points[b]) for b in x), strict=True)
+    error = [[m - end for m, end in zip(mean, low, strict=True)],
+             [end - m for m, end in zip(mean, high, strict=True)]]  # fmt: skip
     look = {"color": COLOURS[i % 7], "linestyle": DASHES[i % 7], "marker": MARKERS[i % 7]}
-    return axes.errorbar([b * apart for b in x], y, yerr=error, capsize=3, label=label, **look)
+    return axes.errorbar([b * apart for b in x], mean, yerr=error, capsize=3, label=label, **look)
+
+
+def _ends(value) -> tuple[float, float, float]:
+    """Mean, lower and upper end of an interval; of a number, itself."""
+    return (value.mean, value.low, value.high) if hasattr(value, "mean") else (value,) * 3

@@ -33,6 +33,14 @@ def test_nothing_to_draw_or_to_mark_is_refused(series, here):
         plots_budget.shares(series, here=here)
 
 
+def test_a_single_model_is_a_point_without_an_interval():
+    figure = plots_budget.shares({"one": {2: 0.25, 4: 0.5}}, here=4)
+    points, _, bars = figure.axes[0].containers[0]
+    assert list(points.get_ydata()) == [0.25, 0.5]
+    assert all(a[1] == b[1] for a, b in bars[0].get_segments())
+    assert figure.axes[0].get_legend().get_texts()[0].get_text() == "one: 0.50"
+
+
 def test_what_training_buys_stands_at_its_cost():
     copied = {3e12: Interval(0.4, 0.3, 0.5, 3)}
     rl = {1e12: Interval(0.2, 0.1, 0.3, 3), 2e13: Interval(0.5, 0.4, 0.6, 3)}
