@@ -165,8 +165,10 @@ def load(path) -> Ledger:
             if source not in before:
                 raise ValueError(f"{path}: arm {arm.name} starts from {source}, not listed before")
     for claim in claims:
-        for test in claim.tests:
+        for i, test in enumerate(claim.tests):
             _check(test, ledger, f"{path}: {claim.id}, {test.name!r}")
+            if test.name in {other.name for other in claim.tests[:i]}:
+                raise ValueError(f"{path}: {claim.id}: test {test.name!r} stands twice")
     twice = [a.id for a, b in itertools.combinations(claims, 2) if a.id == b.id]
     if twice:
         raise ValueError(f"{path}: {twice[0]} stands twice")

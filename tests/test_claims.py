@@ -190,6 +190,7 @@ def test_the_ledger_of_the_book_can_be_read():
         ("direction: up", "direction: sideways", "sideways"),
         ("sesoi: 0.1", "sesoi: 0", "above 0"),
         ("id: C02", "id: C01", "C01 stands twice"),
+        ('mini-MATH", measure', 'logic", measure', "test .*logic' stands twice"),
         ("base: {model: base}", "base: {}", "a stage or a model"),
         ("frozen: false", "froze: false", "KeyError"),
         ("claims:", "claims: [", "ParserError"),
