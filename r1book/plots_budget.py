@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatterSciNotation, LogLocator, NullFormatter
 
 from r1book.plots import COLOURS, DASHES, MARKERS, Chart
 
@@ -78,6 +79,9 @@ def bought(
         for label, points in series.items():
             keys[label] = _line(axes, points, labels.index(label), label)
         axes.set(title=title, xlabel=xlabel, ylabel=ylabel, xscale="log", ylim=(0, min(top, 1.1)))
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 3)))  # its own labels run into each other
+        axes.xaxis.set_major_formatter(LogFormatterSciNotation(minor_thresholds=(9, 9)))
+        axes.xaxis.set_minor_formatter(NullFormatter())
         axes.grid(alpha=0.3)
     for axes in grid[len(panels) :]:
         axes.remove()
