@@ -20,8 +20,8 @@ class Cost:
     trained: int = 0
     """Tokens that were learnt from, each pass over them counted."""
     prompts: int = 0
-    """Tokens that were read before them; cards from before 2026-11-27 do not tell, in RL 4 in 100
-    of the others."""
+    """Tokens that were read before them. Cards from before 2026-11-27 do not tell, and their
+    operations leave them out: in RL 4 in 100 of the others, in SFT about as many as were learnt."""
     flops: float = 0.0
     """Floating-point operations."""
 

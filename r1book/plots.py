@@ -286,7 +286,7 @@ def _bars(axes, series: Mapping[str, Mapping], room: int) -> None:
                 color=COLOURS[i % len(COLOURS)],
                 hatch=HATCHES[i % len(HATCHES)],
                 edgecolor="white",
-                ecolor="black",
+                ecolor="0.6" if COLOURS[i % len(COLOURS)] == "#000000" else "black",
                 label=name if j == 0 else None,
             )
     labels = [str(level) for level in levels]

@@ -68,7 +68,8 @@ def bought(
     lines = [points for series in panels.values() for points in series.values()]
     if not lines or not all(lines) or not all(panels.values()):
         raise ValueError("nothing to draw: give {title: {label: {cost: interval}}} with values")
-    if odd := [cost for points in lines for cost in points if not cost > 0]:
+    costs = [cost for points in lines for cost in points]
+    if odd := [cost for cost in costs if not cost > 0]:
         raise ValueError(f"a cost of {odd[0]}: expected more than 0, the axis is logarithmic")
     columns, rows = min(2, len(panels)), math.ceil(len(panels) / 2)
     labels = list(dict.fromkeys(label for series in panels.values() for label in series))
@@ -79,9 +80,10 @@ def bought(
         for label, points in series.items():
             keys[label] = _line(axes, points, labels.index(label), label)
         axes.set(title=title, xlabel=xlabel, ylabel=ylabel, xscale="log", ylim=(0, min(top, 1.1)))
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 3)))  # its own labels run into each other
-        axes.xaxis.set_major_formatter(LogFormatterSciNotation(minor_thresholds=(9, 9)))
-        axes.xaxis.set_minor_formatter(NullFormatter())
+        if max(costs) < 100 * min(costs):  # matplotlib's own labels run into each other
+            axes.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
+            axes.xaxis.set_major_formatter(LogFormatterSciNotation(minor_thresholds=(9, 9)))
+            axes.xaxis.set_minor_formatter(NullFormatter())
         axes.grid(alpha=0.3)
     for axes in grid[len(panels) :]:
         axes.remove()

@@ -1,5 +1,7 @@
 """Do the figure and the slider of the token budget show the numbers and texts they were given?"""
 
+import itertools
+
 import pytest
 
 from r1book import plots_budget
@@ -62,6 +64,19 @@ def test_what_training_buys_stands_at_its_cost():
             plots_budget.bought(wrong)
     with pytest.raises(ValueError, match="a cost of 0: expected more than 0"):
         plots_budget.bought({"Qwen": {"RL": {0: Interval(0.4, 0.3, 0.5, 3)}}})
+
+
+@pytest.mark.parametrize("costs", [(2.88e12, 1.74e13), (3e12, 1e14), (1e12, 2e13), (1e9, 1e15)])
+def test_the_labels_of_costs_do_not_run_into_each_other(costs):
+    figure = plots_budget.bought({t: {"RL": dict.fromkeys(costs, 0.5)} for t in ("a", "b")})
+    figure.draw_without_rendering()
+    for axes in figure.axes:
+        low, high = axes.get_xlim()
+        texts = [text for text in (*axes.get_xticklabels(), *axes.get_xticklabels(minor=True))
+                 if text.get_text() and low <= text.get_position()[0] <= high]  # fmt: skip
+        places = sorted(text.get_window_extent().extents.tolist() for text in texts)  # pixels
+        assert len(places) >= 2
+        assert all(a[2] + 8 < b[0] for a, b in itertools.pairwise(places))
 
 
 def slider(**more):
