@@ -31,13 +31,14 @@ def check(
 
     draw: a generator of the standard library in, the arguments of one trial out. tolerance: largest
     difference of a number, relative where it is larger than 1. seed: None takes an unseen one and
-    prints it. An exception of `yours` is not caught: its traceback is the best hint there is.
-    Raises ValueError for less than one trial.
+    prints it. No trial repeats another's arguments as long as `draw` has others to offer. An
+    exception of `yours` is not caught: its traceback is the best hint there is. Raises ValueError
+    for less than one trial.
 
     >>> check(lambda x: x + x, lambda x: 2 * x, lambda rng: (rng.randint(1, 9),), trials=2, seed=0)
     check on seed 0
       (7)  yours 14  expected 14  ok
-      (7)  yours 14  expected 14  ok
+      (1)  yours 2  expected 2  ok
     All 2 agree.
     True
 
@@ -46,9 +47,9 @@ def check(
     if trials < 1:
         raise ValueError(f"trials: got {trials}; a check needs at least one")
     seed = _unseen(seed)
-    rng, agreed = random.Random(seed), 0
+    rng, agreed, drawn = random.Random(seed), 0, set()
     for _ in range(trials):
-        arguments = tuple(draw(rng))
+        arguments = _unlike(drawn, draw, rng)
         got, wanted = yours(*arguments), expected(*arguments)
         if got is None:
             print(f"  yours None  expected {_short(wanted)}  not written yet")
@@ -215,6 +216,19 @@ def _unseen(seed: int | None) -> int:
     seed = 1000 + secrets.randbelow(9000) if seed is None else seed
     print(f"check on seed {seed}")
     return seed
+
+
+def _unlike(drawn: set[str], draw: Callable, rng: random.Random) -> tuple:
+    """Draw arguments that are not among those `drawn`, and add them; twenty tries, then a repeat.
+
+    Five draws of one or two values may all be equal, and a wrong function would pass.
+    """
+    for _ in range(20):
+        arguments = tuple(draw(rng))
+        if repr(arguments) not in drawn:
+            break
+    drawn.add(repr(arguments))
+    return arguments
 
 
 def _same(got, wanted, tolerance: float) -> bool:

@@ -25,11 +25,26 @@ def test_a_right_function_passes_and_both_values_are_printed(capsys):
 
 
 def test_a_wrong_function_fails_even_if_it_is_sometimes_right(capsys):
-    assert not exercises.check(lambda n: max(n, 3), lambda n: n, lambda rng: (rng.choice([1, 5]),))
-    out = capsys.readouterr().out
-    assert "yours 3  expected 1  differs" in out or "All" not in out.splitlines()[-1]
+    def one_or_five(rng):  # five blind draws are all 5, where the function is right, once in 32
+        return (rng.choice([1, 5]),)
+
+    for seed in range(100):
+        assert not exercises.check(lambda n: max(n, 3), lambda n: n, one_or_five, seed=seed)
+        out = capsys.readouterr().out
+        assert "yours 3  expected 1  differs" in out and "All" not in out.splitlines()[-1]
     assert not exercises.check(lambda: 1.0 + 2e-6, lambda: 1.0, lambda rng: (), seed=0)
     assert exercises.check(lambda: 1e6 + 0.5, lambda: 1e6, lambda rng: (), seed=0)  # relative
+
+
+def test_trials_differ_while_there_are_other_arguments(capsys):
+    seen = []
+    for seed in range(20):
+        seen.clear()
+        exercises.check(
+            lambda n: seen.append(n) or 1, lambda n: 1, lambda rng: (rng.randint(1, 6),), seed=seed
+        )
+        assert len(seen) == len(set(seen)) == 5
+        assert exercises.check(lambda: 1, lambda: 1, lambda rng: (), seed=seed)  # nothing to vary
 
 
 @pytest.mark.parametrize(
