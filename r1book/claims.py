@@ -101,6 +101,8 @@ class Ledger:
     """Of the intervals, and one minus the chance of any false "shown" among all tests."""
     evaluations: Mapping[str, Mapping] = field(default_factory=dict)
     """Further evaluations of the arms that tests read: name -> fields of `config.EvalConfig`."""
+    explored: tuple[int, ...] = ()
+    """The development seeds, also once it is frozen: what was recorded of them stays."""
 
 
 @dataclass(frozen=True)
@@ -150,6 +152,7 @@ def load(path) -> Ledger:
             record["frozen"],
             record["level"],
             record.get("evaluations", {}),
+            tuple(record["exploratory_seeds"]),
         )
     except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path}: {type(error).__name__}: {error}") from error

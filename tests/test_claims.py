@@ -297,6 +297,14 @@ def test_what_is_recorded_is_kept_where_it_is_and_what_no_arm_takes_goes(tmp_pat
     assert sorted(p.name for p in mine.iterdir()) == ["eval.json", "run_card.json"]
     assert not other.exists()
 
+    (tmp_path / "c.yaml").write_text(TINY.replace("frozen: false", "frozen: true"))
+    book = claims.load(tmp_path / "c.yaml")
+    assert book.seeds == (100,) and book.explored == (0, 1)
+    other.mkdir()
+    queue = Queue(book, basis, tmp_path / "none", tmp_path / "kept")
+    queue.keep(tmp_path / "kept")  # once frozen, exploratory runs are still taken, others are not
+    assert [p.name for p in (tmp_path / "kept").iterdir()] == [mine.name]
+
 
 def test_a_base_waits_for_the_trunk_that_another_process_trains(tmp_path):
     (tmp_path / "c.yaml").write_text(GRID)

@@ -200,13 +200,14 @@ class Queue:
     def keep(self, place: Path) -> None:
         """Copy cards and evaluations of what is finished to `place`, and the bases that others
         start from, which take longest; what is there of runs and evaluations that the ledger no
-        longer takes is removed."""
+        longer takes is removed, but not the exploratory runs of a frozen one."""
         from r1book import claims
 
         every = self.book.arms.values()
         bundled = [(arm, self.book.seeds[0]) for arm in every if arm.model]
         jobs = [*bundled, *claims.jobs(self.book)]
-        names = {self.name(*job) for job in jobs}
+        explored = claims.jobs(dataclasses.replace(self.book, seeds=self.book.explored))
+        names = {self.name(*job) for job in (*jobs, *explored)}
         for old in place.glob("*/"):
             if old.name not in names:
                 shutil.rmtree(old)
