@@ -278,8 +278,8 @@ class Preset:
     distill_llama: SFTConfig
     """SFT of the Llama-shaped student on the same."""
     on_policy_distill: RLConfig
-    """A student's own answers, graded by a teacher; of the settings, rewards, clipping, ratio,
-    aggregation and KL have no part in it."""
+    """A student's own answers, graded by a teacher; of the settings, rewards, mini-batches, std,
+    clipping, ratio, aggregation and KL have no part in it."""
     evaluation: EvalConfig
     """How each checkpoint is measured."""
 

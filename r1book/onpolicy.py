@@ -44,8 +44,11 @@ def step(
     token; the student and its optimisers change.
 
     Metrics have "reverse_kl", in nats a token, and rewards and advantages, which teach nothing
-    here. Raises ValueError where the two differ in vocabulary. Taught in notebook 08.
+    here. Raises ValueError where the two differ in vocabulary, or the temperature is 0, at which
+    no distributions can be compared. Taught in notebook 08.
     """
+    if not config.temperature > 0:
+        raise ValueError(f"temperature={config.temperature}: expected more than 0, e.g. 1.0")
     if student.shape.vocab != teacher.shape.vocab:
         raise ValueError(
             f"vocabularies of {student.shape.vocab} (student) and {teacher.shape.vocab} (teacher) "
@@ -66,13 +69,17 @@ def learn(
     dtype = sft.precision(config.dtype)
     chosen = sorted(answers, key=lambda a: len(a.ids))
     tokens, apart = sum(len(a.ids) for a in answers), 0.0
+    asked = scoring.SharedPrompts(student, chosen, dtype)
+    with torch.no_grad():
+        asked_too = scoring.SharedPrompts(teacher, chosen, dtype)
     for part in scoring.micro_batches([len(a.ids) for a in chosen], config.micro_tokens):
-        own = logits(student, chosen[part], config.temperature, dtype)  # (M, V)
+        own = logits(student, chosen[part], config.temperature, dtype, asked)  # (M, V)
         with torch.no_grad():
-            other = logits(teacher, chosen[part], config.temperature, dtype)  # (M, V)
+            other = logits(teacher, chosen[part], config.temperature, dtype, asked_too)  # (M, V)
         value = reverse_kl(own, other).sum() / tokens
         value.backward()
         apart += value.item()
+    asked.backward()
     return {
         "reverse_kl": apart,
         "grad_norm": rl.update(student, optimizers, config.grad_clip),
@@ -81,8 +88,11 @@ def learn(
     }
 
 
-def logits(model, answers, temperature: float, dtype) -> Tensor:
-    """Return the logits (M, V) of each token of some answers, one answer after the other."""
-    found = scoring.states(model, answers, dtype)
+def logits(
+    model, answers, temperature: float, dtype, shared: scoring.SharedPrompts | None = None
+) -> Tensor:
+    """Return the logits (M, V) of each token of some answers, one answer after the other; `shared`
+    as for `scoring.states`."""
+    found = scoring.states(model, answers, dtype, shared)
     with scoring.autocast(model, dtype):
         return found.states @ model.model.embed_tokens.weight.T / temperature

@@ -92,6 +92,30 @@ def test_a_step_leaves_a_line_and_traces():
     assert {"reward", "accuracy", "length", "prompt_tokens", "reverse_kl"} <= set(line)
 
 
+def test_each_prompt_is_passed_once_as_costs_are_counted(monkeypatch):
+    tokenizer, passed = models.load(models.shipped("base"))[1], []
+    student, teacher = models.build(SMALL, 2), models.build(SMALL, 1)
+    for model in (student, teacher):
+        prefix = model.prefix
+
+        def counted(ids, lengths, prefix=prefix):
+            passed.append(int(lengths.sum()))
+            return prefix(ids, lengths)
+
+        monkeypatch.setattr(model, "prefix", counted)
+    config = dataclasses.replace(CONFIG, micro_tokens=16)
+    tools = sft.optimizers(student, 1e-3)
+    done = onpolicy.step(student, teacher, tokenizer, tools, config, 0, 0)
+    once = done.metrics["prompt_tokens"]
+    assert passed[-2:] == [once, once] and len(passed) <= 3  # sampled, learnt, graded
+
+
+def test_a_temperature_of_0_compares_nothing():
+    with pytest.raises(ValueError, match=r"temperature=0.0: expected more than 0"):
+        cold = dataclasses.replace(CONFIG, temperature=0.0)
+        onpolicy.step(models.build(SMALL, 2), models.build(SMALL, 1), None, [], cold, 0, 0)
+
+
 def test_another_vocabulary_is_refused():
     class Other:
         shape = dataclasses.replace(models.build(SMALL, 1).shape, vocab=7)
