@@ -7,11 +7,12 @@ frozen, runs are of development seeds and every verdict is marked exploratory.
 Left out: training (`stages.py`, `python -m r1book claims`), the intervals (`intervals.py`).
 """
 
+import inspect
 import itertools
 import json
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -159,8 +160,11 @@ def load(path) -> Ledger:
     for arm in arms.values():
         if (arm.stage is None) == (arm.model is None):
             raise ValueError(f"{path}: arm {arm.name}: expected a stage or a model")
+        if arm.stage is not None and arm.stage not in graph.STAGES:
+            names = ", ".join(graph.STAGES)
+            raise ValueError(f"{path}: arm {arm.name}: no stage {arm.stage!r}, expected {names}")
         before = list(arms)[: list(arms).index(arm.name)]
-        needs = graph.STAGES[arm.stage].needs if arm.stage in graph.STAGES else ()
+        needs = graph.STAGES[arm.stage].needs if arm.stage is not None else ()
         needs = needs or (arm.stage,)  # a base may go on from one of its kind
         if odd := sorted(set(dict(arm.start)) - set(needs)):
             raise ValueError(f"{path}: arm {arm.name} takes {odd[0]}, expected {', '.join(needs)}")
@@ -198,6 +202,17 @@ def _check(test: Test, ledger: Ledger, where: str) -> None:
         raise ValueError(f"{where}: no evaluation {test.evaluation!r}: expected one of {names}")
     if test.direction not in DIRECTIONS:
         raise ValueError(f"{where}: direction {test.direction!r}: expected {', '.join(DIRECTIONS)}")
+    try:
+        inspect.signature(effects.MEASURES[test.measure]).bind(None, None, **test.of)
+    except TypeError as error:
+        raise ValueError(f"{where}: of {dict(test.of)}: {error}") from error
+    if test.measure in effects.OF_BASE and getattr(ledger.arms.get("base"), "model", None) is None:
+        raise ValueError(f"{where}: {test.measure} asks for an arm `base` that is a bundled model")
+    sides = [ledger.arms[name] for name in (test.arm, test.less) if name]
+    if all(arm.model is not None or arm.seed is not None for arm in sides):
+        raise ValueError(f"{where}: the same for all seeds, so that seeds can show nothing")
+    if isinstance(test.sesoi, bool) or not isinstance(test.sesoi, int | float):
+        raise ValueError(f"{where}: sesoi {test.sesoi!r}: expected a number")
     if not test.sesoi > 0:
         raise ValueError(f"{where}: sesoi {test.sesoi}: the smallest effect of interest is above 0")
 
@@ -229,8 +244,10 @@ def wanted(ledger: Ledger) -> list[tuple[Arm, str]]:
 # ---- verdicts ------------------------------------------------------------------------------------
 
 
-def effect(test: Test, arm: Mapping[int, dict], less: Mapping[int, dict] | None, base: dict):
+def effect(test: Test, arm: Mapping[int, dict], less: Mapping[int, dict] | None, base: dict | None):
     """Return {seed: effect} of a test; arm and less are evaluations by seed."""
+    if base is None and test.measure in effects.OF_BASE:
+        return {}
     value = effects.MEASURES[test.measure]
     seeds = sorted(arm if less is None else set(arm) & set(less))
     out = {}
@@ -259,14 +276,16 @@ def chances(effects: Sequence[float], test: Test) -> tuple[float, float]:
     return 1 - above, above
 
 
-def judge(ledger: Ledger, evaluations: Mapping[tuple, Mapping[int, dict]], base: dict) -> dict:
+def judge(
+    ledger: Ledger, evaluations: Mapping[tuple, Mapping[int, dict]], base: dict | None
+) -> dict:
     """Return {claim id: [Finding of each test]}.
 
     evaluations: {(evaluation, arm): {seed: what it says}}; a bundled model stands under every
-    seed. base: the evaluation of the base. Holm's adjustment is over all tests of the ledger, on
-    each side: shown where the effect is beyond the sesoi at the ledger's level, not shown where it
-    falls short of it, inconclusive between. With fewer than two seeds the verdict is "runs
-    missing".
+    seed. base: the evaluation of the base, None where it is missing. Holm's adjustment is over all
+    tests of the ledger, on each side: shown where the effect is beyond the sesoi at the ledger's
+    level, not shown where it falls short of it, inconclusive between. With fewer than two seeds
+    the verdict is "runs missing".
     """
     found = {}
     for claim in ledger.claims:
@@ -349,17 +368,22 @@ def read(ledger: Ledger, found: Callable[[Arm, int, str], Path | None]) -> dict:
     return out
 
 
-def recorded(folder, arm: str, file: str = "eval") -> list[dict]:
+def recorded(
+    folder, arm: str, file: str = "eval", seeds: Collection[int] = range(100)
+) -> list[dict]:
     """Return what the recorded runs of an arm say, by seed; of a bundled model, one.
 
     folder: `data/claims/runs`. file: "eval", "run_card", "gates", or one of the ledger's further
-    evaluations. Raises ValueError where no run of the arm has it. Taught in notebook 04.
+    evaluations. seeds: which; confirmatory ones are 100 and above, and chapters tell of the others.
+    Raises ValueError where no run of the arm has it, or two of one seed. Taught in notebook 04.
     """
     named = re.compile(rf"{re.escape(arm)}-(?:seed(\d+)-)?[0-9a-f]{{8}}")
     found = {}
     for path in Path(folder).glob(f"*/{file}.json"):
-        if match := named.fullmatch(path.parent.name):
-            found[int(match[1] or 0)] = json.loads(path.read_text(encoding="utf-8"))
+        if (match := named.fullmatch(path.parent.name)) and (seed := int(match[1] or 0)) in seeds:
+            if seed in found:
+                raise ValueError(f"{folder}: two runs of arm {arm!r} with seed {seed}: remove one")
+            found[seed] = json.loads(path.read_text(encoding="utf-8"))
     if not found:
         raise ValueError(f"no recorded {file} of arm {arm!r} in {folder}")
     return [found[seed] for seed in sorted(found)]

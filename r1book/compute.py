@@ -1,8 +1,10 @@
 """What did a checkpoint cost, alone and with those before it? Tokens and operations.
 
 Read from run cards. A forward pass is counted as 2 operations a parameter and token, forward and
-backward as 6; attention (a tenth more at these lengths), evaluation and the passes of reward models
-are not counted. Leaves out seconds (`forecast.py`): they depend on the machine.
+backward as 6. Not counted: attention (a tenth more at these lengths), evaluation, the passes of
+reward models, those of chat while a set is made (3 in 100 of what the teacher of notebook 08 cost)
+and, with several mini-batches, the pass for the old log-probabilities. Leaves out seconds
+(`forecast.py`): they depend on the machine.
 """
 
 from collections.abc import Iterable, Mapping

@@ -85,3 +85,6 @@ MEASURES: dict[str, Callable[..., float]] = {
     "proxy": _arena("helpful"),
 }
 """Name -> (evaluation of a run, of its base, what else) -> a number."""
+
+OF_BASE = {"within_style"}
+"""Which of them ask for the evaluation of the base."""

@@ -5,6 +5,7 @@ and says whether they agree; what is not written yet (None) is said, and is no e
 exercises themselves, which stand in the notebooks.
 """
 
+import copy
 import json
 import math
 import os
@@ -31,7 +32,7 @@ def check(
 
     draw: a generator of the standard library in, the arguments of one trial out. tolerance: largest
     difference of a number, relative where it is larger than 1. seed: None takes an unseen one and
-    prints it. No trial repeats another's arguments as long as `draw` has others to offer. An
+    prints it. Arguments drawn twice are drawn again, up to twenty times a trial. An
     exception of `yours` is not caught: its traceback is the best hint there is. Raises ValueError
     for less than one trial.
 
@@ -50,7 +51,9 @@ def check(
     rng, agreed, drawn = random.Random(seed), 0, set()
     for _ in range(trials):
         arguments = _unlike(drawn, draw, rng)
-        got, wanted = yours(*arguments), expected(*arguments)
+        # each has its own copy: a function may change what it is given
+        wanted = expected(*copy.deepcopy(arguments))
+        got = yours(*copy.deepcopy(arguments))
         if got is None:
             print(f"  yours None  expected {_short(wanted)}  not written yet")
             return False

@@ -277,11 +277,13 @@ def _bars(axes, series: Mapping[str, Mapping], room: int) -> None:
         for j, (level, value) in enumerate(values.items()):
             bounded = hasattr(value, "mean")
             height = value.mean if bounded else value
+            # a mean of equal numbers may lie beside them, by rounding
+            ends = (height - value.low, value.high - height) if bounded else ()
             axes.bar(
                 levels.index(level) + (i - (len(series) - 1) / 2) * width,
                 height,
                 width,
-                yerr=[[height - value.low], [value.high - height]] if bounded else None,
+                yerr=[[max(0.0, end)] for end in ends] or None,
                 capsize=3,
                 color=COLOURS[i % len(COLOURS)],
                 hatch=HATCHES[i % len(HATCHES)],

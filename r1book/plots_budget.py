@@ -80,7 +80,11 @@ def bought(
         for label, points in series.items():
             keys[label] = _line(axes, points, labels.index(label), label)
         axes.set(title=title, xlabel=xlabel, ylabel=ylabel, xscale="log", ylim=(0, min(top, 1.1)))
-        if max(costs) < 100 * min(costs):  # matplotlib's own labels run into each other
+        own = [cost for points in series.values() for cost in points]
+        if max(own) < 100 * min(own):  # matplotlib's own labels run into each other
+            if len(_ticks(min(own), max(own))) < 2:  # and with one of ours it falls back to them
+                middle = math.sqrt(min(own) * max(own))
+                axes.set_xlim(middle / math.sqrt(12), middle * math.sqrt(12))
             axes.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
             axes.xaxis.set_major_formatter(LogFormatterSciNotation(minor_thresholds=(9, 9)))
             axes.xaxis.set_minor_formatter(NullFormatter())
@@ -93,11 +97,18 @@ def bought(
     return figure
 
 
+def _ticks(low: float, high: float) -> list[float]:
+    """1 and 3 times the powers of ten between two costs."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    return [t for power in powers for t in (10.0**power, 3 * 10.0**power) if low <= t <= high]
+
+
 def _line(axes, points: Mapping[float, object], i: int, label: str, apart: float = 1.0):
     x = sorted(points)
     mean, low, high = zip(*(_ends(points[b]) for b in x), strict=True)
-    error = [[m - end for m, end in zip(mean, low, strict=True)],
-             [end - m for m, end in zip(mean, high, strict=True)]]  # fmt: skip
+    # a mean of equal numbers may lie beside them, by rounding; matplotlib takes no bar below 0
+    error = [[max(0.0, m - end) for m, end in zip(mean, low, strict=True)],
+             [max(0.0, end - m) for m, end in zip(mean, high, strict=True)]]  # fmt: skip
     look = {"color": COLOURS[i % 7], "linestyle": DASHES[i % 7], "marker": MARKERS[i % 7]}
     return axes.errorbar([b * apart for b in x], mean, yerr=error, capsize=3, label=label, **look)
 

@@ -47,6 +47,18 @@ def test_trials_differ_while_there_are_other_arguments(capsys):
         assert exercises.check(lambda: 1, lambda: 1, lambda rng: (), seed=seed)  # nothing to vary
 
 
+def test_a_function_may_change_what_it_is_given():
+    def popped(xs):
+        return sum(xs) - xs.pop()
+
+    def draw(rng):
+        return ([rng.randint(1, 9) for _ in range(3)],)
+
+    assert not exercises.check(popped, sum, draw, seed=0)  # and not what is left of it
+    assert exercises.check(lambda xs: sum([xs.pop(), *xs]), sum, draw, seed=0)
+    assert exercises.check(lambda xs: sum(xs), lambda xs: sum([xs.pop(), *xs]), draw, seed=0)
+
+
 @pytest.mark.parametrize(
     ("yours", "expected", "same"),
     [

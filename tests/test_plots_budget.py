@@ -1,10 +1,11 @@
 """Do the figure and the slider of the token budget show the numbers and texts they were given?"""
 
 import itertools
+import math
 
 import pytest
 
-from r1book import plots_budget
+from r1book import plots, plots_budget
 from r1book.intervals import Interval
 
 widgets = pytest.importorskip("r1book.widgets", exc_type=ImportError)
@@ -66,7 +67,19 @@ def test_what_training_buys_stands_at_its_cost():
         plots_budget.bought({"Qwen": {"RL": {0: Interval(0.4, 0.3, 0.5, 3)}}})
 
 
-@pytest.mark.parametrize("costs", [(2.88e12, 1.74e13), (3e12, 1e14), (1e12, 2e13), (1e9, 1e15)])
+@pytest.mark.parametrize(
+    "costs",
+    [
+        (2.88e12, 1.74e13),
+        (3e12, 1e14),
+        (1e12, 2e13),
+        (1e9, 1e15),
+        (4e12, 8e12),
+        (3e12, 3.2e12),
+        (1.1e12, 2.9e12),
+        (5e12,),
+    ],
+)
 def test_the_labels_of_costs_do_not_run_into_each_other(costs):
     figure = plots_budget.bought({t: {"RL": dict.fromkeys(costs, 0.5)} for t in ("a", "b")})
     figure.draw_without_rendering()
@@ -77,6 +90,14 @@ def test_the_labels_of_costs_do_not_run_into_each_other(costs):
         places = sorted(text.get_window_extent().extents.tolist() for text in texts)  # pixels
         assert len(places) >= 2
         assert all(a[2] + 8 < b[0] for a, b in itertools.pairwise(places))
+
+
+def test_a_mean_beside_its_equal_seeds_is_drawn():
+    share = 5 / 1600
+    off = Interval(math.nextafter(share, 0), share, share, 3)  # as rounding may leave it
+    figure = plots_budget.bought({"a": {"RL": {1e12: off, 2e13: off}}})
+    figure.draw_without_rendering()
+    plots.bars({"a": {"RL": {"x": off}}}).draw_without_rendering()
 
 
 def slider(**more):
