@@ -3,8 +3,8 @@ learns.
 
 Off-policy distillation copies the teacher's answers (`sft.py`); here the student is corrected where
 it goes itself. Student and teacher share a tokenizer. Source: On-Policy Distillation, Thinking
-Machines, October 2025, whose reverse KL is taken at the sampled token alone; ours is over the
-vocabulary, which a small one allows. Leaves out rewards: nobody asks whether an answer is right.
+Machines, October 2025, which grades each token by reverse KL; ours is over the whole vocabulary,
+which a small one allows. Leaves out rewards: nobody asks whether an answer is right.
 
 Shapes: M tokens of answers, V vocabulary.
 """

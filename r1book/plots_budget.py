@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatterSciNotation, LogLocator, NullFormatter
+from matplotlib.transforms import ScaledTranslation
 
 from r1book.plots import COLOURS, DASHES, MARKERS, Chart
 
@@ -61,7 +62,8 @@ def bought(
     caption: str = "",
 ) -> Figure:
     """What training buys: {title: {label: {cost: number or intervals.Interval}}}, panels two in a
-    row, costs on a logarithmic axis. Points of a label are joined, and look alike in all panels.
+    row, costs on a logarithmic axis. Points of a label are joined, and look alike in all panels;
+    labels stand 4 pt apart, so that points at one cost do not hide each other.
 
     Raises ValueError for nothing to draw, or a cost that is not above 0. Taught in notebook 08.
     """
@@ -78,7 +80,13 @@ def bought(
     grid, keys = figure.subplots(rows, columns, squeeze=False).flat, {}
     for axes, (title, series) in zip(grid, panels.items(), strict=False):
         for label, points in series.items():
-            keys[label] = _line(axes, points, labels.index(label), label)
+            i = labels.index(label)
+            keys[label] = _line(axes, points, i, label)
+            # points of different labels at the same cost, side by side: 4 pt of the page; moved
+            # once they are drawn, as matplotlib finds no limits for data that is moved before
+            aside = ScaledTranslation((i - (len(labels) - 1) / 2) / 18, 0, figure.dpi_scale_trans)
+            for part in keys[label].get_children():
+                part.set_transform(part.get_transform() + aside)
         axes.set(title=title, xlabel=xlabel, ylabel=ylabel, xscale="log", ylim=(0, min(top, 1.1)))
         own = [cost for points in series.values() for cost in points]
         if max(own) < 100 * min(own):  # matplotlib's own labels run into each other

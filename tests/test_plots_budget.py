@@ -92,6 +92,24 @@ def test_the_labels_of_costs_do_not_run_into_each_other(costs):
         assert all(a[2] + 8 < b[0] for a, b in itertools.pairwise(places))
 
 
+def test_points_at_one_cost_stand_side_by_side_within_each_panel():
+    rl = {2.9e12: Interval(0.1, 0.0, 0.2, 3), 1.7e13: Interval(0.4, 0.3, 0.5, 3)}
+    series = {"RL": rl, "copied": {1.7e13: Interval(0.4, 0.35, 0.45, 3)}}
+    figure = plots_budget.bought(dict.fromkeys(("a", "b", "c", "d"), series))
+    figure.draw_without_rendering()
+    for axes in figure.axes:
+        box, drawn = axes.get_window_extent(), []
+        for container in axes.containers:
+            line, _, (bars,) = container
+            seen = line.get_transform().transform(line.get_xydata())
+            drawn.append(seen)
+            assert all(box.contains(*point) for point in seen)
+            for point, bar in zip(seen, bars.get_segments(), strict=True):
+                ends = bars.get_transform().transform(bar)
+                assert ends[:, 0] == pytest.approx([point[0]] * 2)  # the bar moves with its point
+        assert drawn[1][0][0] - drawn[0][-1][0] == pytest.approx(4 * figure.dpi / 72)
+
+
 def test_a_mean_beside_its_equal_seeds_is_drawn():
     share = 5 / 1600
     off = Interval(math.nextafter(share, 0), share, share, 3)  # as rounding may leave it
