@@ -239,7 +239,7 @@ def test_a_run_that_waits_for_what_nobody_trains_says_so(tmp_path, capsys):
     assert "waiting for another process: 2 runs are left" in capsys.readouterr().err
 
 
-def test_a_run_that_another_process_trains_is_waited_for(tmp_path, monkeypatch):
+def test_a_run_that_another_process_trains_is_waited_for(tmp_path, monkeypatch, capsys):
     queue, slept = made(tmp_path, GRID), []
     strong = tmp_path / "runs" / queue.name(queue.book.arms["strong"], 0)
     with runs.hold(strong), monkeypatch.context() as patch:
@@ -247,6 +247,7 @@ def test_a_run_that_another_process_trains_is_waited_for(tmp_path, monkeypatch):
         with pytest.raises(ZeroDivisionError):  # went on waiting
             queue.work(arms=["zero-strong"], pause=0.5)
     assert slept == [0.5] * 9
+    assert capsys.readouterr().err.count("waiting for another process") == 1
 
 
 def test_a_finished_run_whose_checkpoint_is_gone_is_named(tmp_path):

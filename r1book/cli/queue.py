@@ -156,7 +156,7 @@ class Queue:
         def left() -> list:
             return [job for job in self.left() if not arms or job[0].name in arms]
 
-        done = alone = 0
+        done = alone = told = 0
         while (jobs := left()) and (most is None or done < most):
             taken = False
             for arm, seed in jobs:
@@ -174,7 +174,9 @@ class Queue:
             alone = 0 if held else alone + 1
             if alone > 1:  # not only between two runs of another process
                 raise ValueError(self.lacking(jobs))
-            say(f"waiting for another process: {len(jobs)} runs are left")
+            if told != len(jobs):
+                told = len(jobs)
+                say(f"waiting for another process: {told} runs are left")
             time.sleep(pause)
 
     def lacking(self, jobs: list) -> str:
