@@ -22,19 +22,24 @@ def shares(
     xlabel: str = "tokens of thinking allowed",
     ylabel: str = "share right",
     unit: str = "tokens",
+    top: float = 1.1,
 ) -> Figure:
     """One line with 95 % intervals a label: {label: {budget: intervals.Interval}}, the budget in
     tokens, or in other units where `xlabel` and `unit` say so. A number instead of an interval, of
     a single model say, is a point without one.
 
-    here: a budget to mark, with the shares at it written out. Raises ValueError for nothing to
-    draw, or a marked budget that no line has. Taught in notebook 00.
+    here: a budget to mark, with the shares at it written out. top: where the axis of shares ends.
+    Raises ValueError for nothing to draw, a marked budget that no line has, or a share above the
+    top. Taught in notebook 00.
     """
     if not series or not all(series.values()):
         raise ValueError("nothing to draw: give {label: {budget: interval}} with values")
     budgets = sorted({budget for points in series.values() for budget in points})
     if here is not None and here not in budgets:
         raise ValueError(f"budget {here} to mark: expected one of {budgets}")
+    highest = max(_ends(point)[2] for points in series.values() for point in points.values())
+    if highest > top:
+        raise ValueError(f"top={top}: there are shares up to {highest:.3g}")
     figure = Chart(figsize=(8, 4), layout="constrained")
     axes = figure.subplots()
     for i, (label, points) in enumerate(series.items()):
@@ -46,7 +51,7 @@ def shares(
         axes.text(here, 1.02, f" {here} {unit}", ha="left", va="bottom", fontsize="small")
     axes.set_xscale("log", base=2)
     axes.set_xticks(budgets, [str(budget) for budget in budgets])
-    axes.set(ylim=(-0.03, 1.1), xlabel=xlabel, ylabel=ylabel)
+    axes.set(ylim=(-0.03, top), xlabel=xlabel, ylabel=ylabel)
     axes.set_title(title)
     axes.grid(alpha=0.3)
     axes.legend(loc="upper left", fontsize="small")

@@ -36,6 +36,13 @@ def test_nothing_to_draw_or_to_mark_is_refused(series, here):
         plots_budget.shares(series, here=here)
 
 
+def test_the_axis_ends_where_it_is_told_to_and_hides_nothing():
+    assert plots_budget.shares(SERIES).axes[0].get_ylim()[1] == 1.1
+    assert plots_budget.shares({"base": SERIES["base"]}, top=0.4).axes[0].get_ylim()[1] == 0.4
+    with pytest.raises(ValueError, match=r"top=0.4: there are shares up to 0.95"):
+        plots_budget.shares(SERIES, top=0.4)
+
+
 def test_a_single_model_is_a_point_without_an_interval():
     figure = plots_budget.shares({"one": {2: 0.25, 4: 0.5}}, here=4)
     points, _, bars = figure.axes[0].containers[0]
