@@ -283,9 +283,9 @@ def judge(
 
     evaluations: {(evaluation, arm): {seed: what it says}}; a bundled model stands under every
     seed. base: the evaluation of the base, None where it is missing. Holm's adjustment is over all
-    tests of the ledger, on each side: shown where the effect is beyond the sesoi at the ledger's
-    level, not shown where it falls short of it, inconclusive between. With fewer than two seeds
-    the verdict is "runs missing".
+    tests of the ledger, those without runs as well, on each side: shown where the effect is beyond
+    the sesoi at the ledger's level, not shown where it falls short of it, inconclusive between.
+    With fewer than two seeds the verdict is "runs missing".
     """
     found = {}
     for claim in ledger.claims:
@@ -295,8 +295,12 @@ def judge(
                 less = evaluations.get((test.evaluation, test.less), {})
             found[claim.id, test.name] = (test, tuple(effect(test, arm, less, base).values()))
     able = {key: chances(e, test) for key, (test, e) in found.items() if len(e) > 1}
-    names = {key: str(i) for i, key in enumerate(able)}
-    sides = [holm({names[key]: both[side] for key, both in able.items()}) for side in (0, 1)]
+    names = {key: str(i) for i, key in enumerate(found)}
+    # a test whose runs are missing counts, too: else half a ledger would show more than a whole one
+    sides = [
+        holm({names[key]: able[key][side] if key in able else 1.0 for key in found})
+        for side in (0, 1)
+    ]
     out: dict[str, list[Finding]] = {claim.id: [] for claim in ledger.claims}
     for key, (test, seen) in found.items():
         if key not in able:
@@ -374,13 +378,17 @@ def recorded(
     """Return what the recorded runs of an arm say, by seed; of a bundled model, one.
 
     folder: `data/claims/runs`. file: "eval", "run_card", "gates", or one of the ledger's further
-    evaluations. seeds: which; confirmatory ones are 100 and above, and chapters tell of the others.
+    evaluations. seeds: which; confirmatory ones are 100 and above, and chapters tell of the others
+    (an arm with a seed of its own is asked for with that).
     Raises ValueError where no run of the arm has it, or two of one seed. Taught in notebook 04.
     """
     named = re.compile(rf"{re.escape(arm)}-(?:seed(\d+)-)?[0-9a-f]{{8}}")
     found = {}
     for path in Path(folder).glob(f"*/{file}.json"):
-        if (match := named.fullmatch(path.parent.name)) and (seed := int(match[1] or 0)) in seeds:
+        if (match := named.fullmatch(path.parent.name)) is None:
+            continue
+        seed = int(match[1] or 0)
+        if match[1] is None or seed in seeds:  # a bundled model has none, and is that of all
             if seed in found:
                 raise ValueError(f"{folder}: two runs of arm {arm!r} with seed {seed}: remove one")
             found[seed] = json.loads(path.read_text(encoding="utf-8"))

@@ -226,12 +226,23 @@ def test_recorded_runs_are_found_by_arm_in_the_order_of_seeds(tmp_path):
     assert [run["of"][:9] for run in claims.recorded(tmp_path, "rl")] == ["rl-seed2-"]
     late = claims.recorded(tmp_path, "rl", seeds=range(100, 110))  # confirmatory, if asked for
     assert [run["of"][:9] for run in late] == ["rl-seed10"]
+    assert claims.recorded(tmp_path, "base", seeds=range(100, 110)) == [{"of": "base-89abcdef"}]
     with pytest.raises(ValueError, match="no recorded wide of arm 'rl'"):
         claims.recorded(tmp_path, "rl", "wide")
     (tmp_path / "rl-seed2-89abcdef").mkdir()
     (tmp_path / "rl-seed2-89abcdef" / "eval.json").write_text("{}")
     with pytest.raises(ValueError, match="two runs of arm 'rl' with seed 2"):
         claims.recorded(tmp_path, "rl")
+
+
+def test_tests_without_runs_count_among_the_many():
+    values = [0.3, 0.32, 0.31, 0.29]
+    alone = judged(accuracy(), values)
+    seen = {("eval", "a"): {seed: of(**{"pass@1": x}) for seed, x in enumerate(values)}}
+    absent = claims.Test("t", "accuracy", "b", "up", 0.1, None, {"benchmark": "logic"})
+    many = claims.judge(ledger(accuracy(), *[absent] * 9), seen, BASE)
+    assert many["C1"][0].verdict == claims.MISSING
+    assert many["C0"][0].p == pytest.approx(10 * alone.p)  # as if all nine had been run
 
 
 def test_without_the_base_only_what_asks_for_it_is_missing():

@@ -276,6 +276,26 @@ def test_an_evaluation_with_other_settings_is_not_taken(tmp_path):
     assert more.name(zero, 0) == folder.name and more.found(zero, 0, "wide.json") is None
 
 
+def test_a_recorded_run_is_trained_again_for_an_evaluation_that_it_lacks(tmp_path):
+    queue = made(tmp_path, GRID, tmp_path / "kept")
+    jobs = [(queue.book.arms[name], 0) for name in ("strong", "zero-strong", "zero-reversed")]
+    for arm, seed in jobs:
+        folder = tmp_path / "kept" / queue.name(arm, seed)
+        folder.mkdir(parents=True)
+        (folder / "run_card.json").write_text("{}")
+
+    def left():  # of seed 0
+        return [arm.name for arm, seed in queue.left() if seed == 0]
+
+    assert left() == ["strong", "reversed", "zero-strong"]  # reversed: no card; wide is missing
+    wide = tmp_path / "kept" / queue.name(*jobs[1]) / "wide.json"
+    wide.write_text(json.dumps({SETTINGS: queue.how("wide")}))
+    assert "zero-strong" not in left()
+    wide.unlink()
+    (tmp_path / "runs" / queue.name(*jobs[1]) / "checkpoint").mkdir(parents=True)
+    assert "zero-strong" not in left()  # can be evaluated as it is
+
+
 def test_an_evaluation_that_another_process_is_at_is_waited_for(tmp_path, monkeypatch):
     queue = made(tmp_path, TINY)
     base = tmp_path / "runs" / queue.name(queue.book.arms["base"], 0)

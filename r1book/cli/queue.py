@@ -110,13 +110,19 @@ class Queue:
     def left(self) -> list:
         """Return the (arm, seed) that are to be trained, in order.
 
-        A run that is recorded is left out, unless another one starts from it and its checkpoint
-        is not here.
+        A run that is recorded is left out, unless its checkpoint is not here and another one
+        starts from it, or an evaluation of it is missing.
         """
         from r1book import claims
 
         jobs = claims.jobs(self.book)
         out = [job for job in jobs if self.found(*job, "run_card.json") is None]
+        asked = claims.wanted(self.book)
+        for arm, seed in jobs:
+            gone = not (self.out / self.name(arm, seed) / "checkpoint").is_dir()
+            kinds = [kind for each, kind in asked if each == arm]
+            if gone and any(self.found(arm, seed, f"{kind}.json") is None for kind in kinds):
+                out.append((arm, seed))
         for arm, seed in reversed(jobs):  # what one starts from stands before it
             if (arm, seed) not in out:
                 continue
